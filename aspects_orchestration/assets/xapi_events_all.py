@@ -1,0 +1,174 @@
+"""xapi_events_all: the raw xAPI statements, month by month, from the tracking logs.
+
+Safe to materialize again at any time: ids that stand in the table are left alone, a run that was killed is gone on
+with, and nothing is published before every line is accounted for.
+"""
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Literal
+
+import dagster as dg
+from pydantic import Field
+
+from aspects_orchestration.assets.tracking_logs import TRACKING_LOGS
+from aspects_orchestration.errors import AspectsError
+from aspects_orchestration.replay import report
+from aspects_orchestration.replay.load import load_month
+from aspects_orchestration.replay.plan import LoadRequest, Mode, make_plan
+from aspects_orchestration.replay.reading import transformer_reader
+from aspects_orchestration.replay.result import LoadResult, utc_now
+from aspects_orchestration.resources.clickhouse import ClickHouseResource
+from aspects_orchestration.resources.log_storage import LogStorageResource
+from aspects_orchestration.settings import load_settings
+from aspects_orchestration.warehouse.client import Warehouse
+from aspects_orchestration.window import month_window
+
+XAPI_EVENTS_ALL = dg.AssetKey("xapi_events_all")
+POOL = "clickhouse_insert"
+
+_COLUMNS = dg.TableSchema(
+    columns=[
+        dg.TableColumn("event_id", "UUID", description="The statement's id; no id stands twice."),
+        dg.TableColumn("emission_time", "DateTime64(6)", description="The statement's timestamp, in UTC."),
+        dg.TableColumn("event", "String", description="The whole xAPI statement as JSON."),
+    ]
+)
+
+
+class LoadConfig(dg.Config):
+    """What to load of the month, and how."""
+
+    mode: Literal["merge", "rebuild"] = Field(
+        "merge",
+        description="merge: insert what is missing. rebuild: drop the month in the raw table and in every table that"
+        " materialized views chain behind it, then insert all of it.",
+    )
+    since: str | None = Field(
+        None, description="Only events from this time on (ISO 8601, UTC), inside the month."
+    )
+    until: str | None = Field(
+        None, description="Only events before this time (ISO 8601, UTC), inside the month."
+    )
+    dry_run: bool = Field(False, description="Read, transform and count; write nothing.")
+    source: str = Field(
+        "logs",
+        description="logs: every tracking log that touches the month. quarantine: the lines that earlier loads of the"
+        " month quarantined. Or files to restrict to: URIs, paths or names, by comma.",
+    )
+    allow_expired: bool = Field(
+        False, description="Load a month that ASPECTS_DATA_TTL_EXPRESSION says ClickHouse will soon drop."
+    )
+    allow_loss: bool = Field(
+        False,
+        description="For rebuild: go on although rows of the month stand in the table that the logs do not hold.",
+    )
+
+    def request(self, month: str) -> LoadRequest:
+        """The request for one partition."""
+        return LoadRequest(
+            month=month,
+            mode=Mode(self.mode),
+            since=_moment("since", self.since),
+            until=_moment("until", self.until),
+            dry_run=self.dry_run,
+            sources=tuple(part.strip() for part in self.source.split(",") if part.strip()) or ("logs",),
+            allow_expired=self.allow_expired,
+            allow_loss=self.allow_loss,
+        )
+
+
+def xapi_events_all(months: dg.PartitionsDefinition) -> dg.AssetsDefinition:
+    """The asset, for the site's months."""
+
+    @dg.asset(
+        key=XAPI_EVENTS_ALL,
+        partitions_def=months,
+        deps=[TRACKING_LOGS],
+        group_name="xapi",
+        kinds={"clickhouse", "python"},
+        pool=POOL,
+        output_required=False,  # a dry run makes nothing
+        description="Raw xAPI statements (xapi.xapi_events_all), one partition a month: every transformable line of the"
+        " tracking logs, once, with an account of all the others.",
+        metadata={"dagster/column_schema": _COLUMNS},
+    )
+    def materialize(
+        context: dg.AssetExecutionContext,
+        config: LoadConfig,
+        clickhouse: ClickHouseResource,
+        log_storage: LogStorageResource,
+    ) -> Iterator[dg.MaterializeResult[None] | dg.AssetObservation]:
+        settings = load_settings()
+        s3 = log_storage.s3()
+        try:
+            request = config.request(context.partition_key)
+            warehouse = clickhouse.warehouse(run_id=context.run_id)
+            plan = make_plan(settings, request, warehouse, reader=transformer_reader(), s3=s3, now=utc_now())
+            result = load_month(settings, plan, warehouse, s3=s3, say=context.log.info)
+        except AspectsError as error:
+            # The message says all there is to say; our own traceback would only bury it.
+            raise dg.Failure(description=str(error), allow_retries=False) from None
+        context.log.info(report.summary(result))
+        if result.dry_run:
+            yield dg.AssetObservation(
+                XAPI_EVENTS_ALL, partition=context.partition_key, metadata=_metadata(result, None)
+            )
+            return
+        yield dg.AssetObservation(TRACKING_LOGS, metadata=_logs_read(result))
+        yield dg.MaterializeResult(metadata=_metadata(result, warehouse))
+
+    return materialize
+
+
+def _moment(name: str, text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        raise AspectsError(
+            f"config {name}: {text!r} is no time", do="Write it as 2024-05-03 or 2024-05-03T12:00:00Z."
+        ) from None
+
+
+def _metadata(
+    result: LoadResult, warehouse: Warehouse | None
+) -> dict[str, dg.MetadataValue | int | float | str]:
+    total = result.account.total
+    metadata: dict[str, dg.MetadataValue | int | float | str] = {
+        "summary": dg.MetadataValue.md(report.summary(result)),
+        "account_by_file": dg.MetadataValue.md(report.account_by_file(result.account)),
+        "account_by_reason": dg.MetadataValue.md(report.account_by_reason(total)),
+        "statements_by_verb": dg.MetadataValue.md(report.by_verb(total)),
+        "window": f"{result.window.start:%Y-%m-%dT%H:%M:%SZ} to {result.window.end:%Y-%m-%dT%H:%M:%SZ}",
+        "mode": result.mode,
+        **report.numbers(result),
+    }
+    if result.account.damages:
+        metadata["damaged_logs"] = dg.MetadataValue.json([vars(one) for one in result.account.damages])
+    if result.dropped:
+        metadata["dropped_rows"] = dg.MetadataValue.json(result.dropped)
+    if warehouse is not None:
+        metadata["dagster/partition_row_count"] = dg.MetadataValue.int(result.rows_in_partition)
+        metadata["dagster/table_name"] = result.target
+        metadata["month"] = dg.MetadataValue.md(_picture(result, warehouse))
+    return metadata
+
+
+def _picture(result: LoadResult, warehouse: Warehouse) -> str:
+    database, _, table = result.target.partition(".")
+    window = month_window(result.month)
+    hours = warehouse.rows(
+        "month_by_hour", database=database, table=table, start=window.start_micros, end=window.end_micros
+    )
+    png = report.heat_map(result.month, [(int(day), int(hour), int(count)) for day, hour, count in hours])
+    return report.inline_picture(png, f"statements of {result.month} by day and hour")
+
+
+def _logs_read(result: LoadResult) -> dict[str, int]:
+    return {
+        "files_read": len(result.account.files),
+        "bytes_stored": result.stored_bytes,
+        "lines": result.account.total.lines,
+    }

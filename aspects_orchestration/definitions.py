@@ -1,0 +1,33 @@
+"""The code location: all that exists, wired in one place."""
+
+import warnings
+
+import dagster as dg
+
+from aspects_orchestration.assets.tracking_logs import tracking_logs
+from aspects_orchestration.assets.xapi_events_all import xapi_events_all
+from aspects_orchestration.checks.xapi_events_all import xapi_events_all_checks
+from aspects_orchestration.jobs.backfill import backfill_month, check_months
+from aspects_orchestration.jobs.tracking_logs import observe_tracking_logs
+from aspects_orchestration.partitions import months
+from aspects_orchestration.resources.clickhouse import ClickHouseResource
+from aspects_orchestration.resources.log_storage import LogStorageResource
+from aspects_orchestration.settings import load_settings
+
+
+@dg.definitions
+def defs() -> dg.Definitions:
+    """All definitions, for the settings in force when the code location is loaded."""
+    every_month = months(load_settings().first_month)
+    with warnings.catch_warnings():
+        # Partitions of asset checks are a preview feature; a check of a month needs them.
+        warnings.simplefilter("ignore", dg.PreviewWarning)
+        checks = xapi_events_all_checks(every_month)
+    return dg.Definitions(
+        assets=[tracking_logs(), xapi_events_all(every_month)],
+        asset_checks=[checks],
+        jobs=[backfill_month(), check_months(), observe_tracking_logs()],
+        resources={"clickhouse": ClickHouseResource(), "log_storage": LogStorageResource(region=None, endpoint_url=None)},
+        # A step is cheap here and an interpreter is not; work spreads over runs and over worker processes.
+        executor=dg.in_process_executor,
+    )

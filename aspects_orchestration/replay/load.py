@@ -1,0 +1,307 @@
+"""Load a month: read its logs, stage its statements, make the counts agree, publish what is missing.
+
+Safe to run again, whatever happened before: a load that was killed goes on behind the chunks that it had staged,
+what stands in the table is recognised by its id, and until the counts agree nothing is published at all.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+import orjson
+
+from aspects_orchestration.errors import AccountError, WarehouseError
+from aspects_orchestration.replay.plan import LoadPlan, Mode, lock_name, quarantine_folder, staging_prefix
+from aspects_orchestration.replay.reading import Reading, Say, Staging
+from aspects_orchestration.replay.result import LoadResult, utc_now
+from aspects_orchestration.settings import Settings
+from aspects_orchestration.tracking.account import StatementAccount
+from aspects_orchestration.tracking.stores import S3Options, open_store
+from aspects_orchestration.warehouse import rebuild
+from aspects_orchestration.warehouse.client import Warehouse
+from aspects_orchestration.warehouse.lock import Lock, locked
+from aspects_orchestration.warehouse.publish import PublishPlan, Target, plan_publish, publish
+from aspects_orchestration.warehouse.records import LoadRecord, read_progress, remember_load, sample_modulus
+from aspects_orchestration.window import partition_id
+
+
+@dataclass(frozen=True)
+class _Load:
+    """One attempt at a load: its plan, and where things go."""
+
+    settings: Settings
+    plan: LoadPlan
+    warehouse: Warehouse
+    s3: S3Options
+    say: Say
+    started_at: datetime
+
+    @property
+    def staging(self) -> Staging:
+        table = staging_prefix(self.settings, self.plan.request.month) + self.plan.load
+        return Staging(self.settings.orchestration_database, table)
+
+    @property
+    def target(self) -> Target:
+        return Target(
+            self.settings.xapi_database,
+            self.settings.raw_xapi_table,
+            partition_id(self.plan.request.month),
+            self.staging.database,
+            self.staging.table,
+        )
+
+    @property
+    def quarantine(self) -> str:
+        return f"{quarantine_folder(self.settings, self.plan.request.month)}/{self.plan.load}"
+
+    def reading(self) -> Reading:
+        """A reading of the plan's files that stages and quarantines, or, for a dry run, neither."""
+        dry = self.plan.request.dry_run
+        return Reading(
+            settings=self.settings,
+            warehouse=self.warehouse,
+            s3=self.s3,
+            say=self.say,
+            files=self.plan.files,
+            window=self.plan.window,
+            site=self.plan.site,
+            reader=self.plan.reader,
+            staging=None if dry else self.staging,
+            quarantine="" if dry else self.quarantine,
+            from_quarantine=self.plan.request.from_quarantine,
+            catalogs=not dry,
+        )
+
+
+def load_month(
+    settings: Settings, plan: LoadPlan, warehouse: Warehouse, *, s3: S3Options, say: Say
+) -> LoadResult:
+    """Do what a plan says.
+
+    Args:
+        settings: of the site.
+        plan: by `make_plan`.
+        warehouse: its run id is this run's.
+        s3: how to reach S3.
+        say: told of progress and of what is waited for; safe to show.
+
+    Returns:
+        The account of every line and statement.
+
+    Raises:
+        AspectsError: what went wrong, and what to do. Nothing is lost and nothing doubled: run again.
+    """
+    load = _Load(settings, plan, warehouse, s3, say, utc_now())
+    say(_announcement(plan))
+    reading = load.reading()
+    if plan.request.dry_run:
+        return _result(load, reading, read_s=reading.read())
+    lock_table = lock_name(settings, plan.request.month)
+    with locked(warehouse, settings.orchestration_database, lock_table, say=say) as lock:
+        _prepare_staging(load, reading)
+        read_s = reading.read()
+        published = _publish(load, reading, lock)
+        _seal_quarantine(load, reading)
+        result = _result(load, reading, read_s=read_s, published=published)
+        _drop_staging(load, load.staging)
+    return result
+
+
+# --- staging -----------------------------------------------------------------------------------------------------
+
+
+def _prepare_staging(load: _Load, reading: Reading) -> None:
+    """Take over what an earlier attempt at the same load has staged; drop what other loads of the month have left."""
+    staging = load.staging
+    prefix = staging_prefix(load.settings, load.plan.request.month)
+    rows = load.warehouse.rows("tables_like", database=staging.database, prefix=prefix)
+    tables = {name for (name,) in rows}
+    for name in sorted(tables - {staging.table}):
+        load.say(f"dropping {staging.database}.{name}, left by a load that ended early")
+        _drop_staging(load, Staging(staging.database, name))
+    if staging.table not in tables:
+        load.warehouse.run("table_drop", database=staging.database, table=staging.progress_table)
+        load.warehouse.run("staging_create", database=staging.database, table=staging.table)
+    load.warehouse.run("progress_create", database=staging.database, table=staging.progress_table)
+    _read_progress(load, reading)
+
+
+def _read_progress(load: _Load, reading: Reading) -> None:
+    staging = load.staging
+    current = {(file.uri, file.etag) for file in load.plan.files}
+    chunks = read_progress(load.warehouse, staging.database, staging.progress_table)
+    stale = {chunk.file for chunk in chunks if (chunk.file, chunk.etag) not in current}
+    if stale:
+        # A file that changed since is read again from its beginning; nothing of its old version may stay.
+        # Progress first: if this is cut off, the statements are read again, and staged twice is staged once.
+        for table in (staging.progress_table, staging.table):
+            load.warehouse.run(
+                "staging_forget",
+                database=staging.database,
+                table=table,
+                files=sorted(stale),
+                settings={"lightweight_deletes_sync": 2},
+            )
+    reading.staged_before = {
+        (chunk.file, chunk.etag, chunk.byte_offset): chunk.account
+        for chunk in chunks
+        if chunk.file not in stale
+    }
+    if reading.staged_before:
+        load.say(f"going on behind {len(reading.staged_before)} chunks that an earlier attempt has staged")
+
+
+def _drop_staging(load: _Load, staging: Staging) -> None:
+    for name in (staging.table, staging.progress_table):
+        load.warehouse.run("table_drop", database=staging.database, table=name)
+
+
+# --- publishing --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Published:
+    """What a publish has done: the account of the statements, the ids left in the table, rows dropped before."""
+
+    statements: StatementAccount
+    ids: int
+    dropped: dict[str, int]
+
+
+def _publish(load: _Load, reading: Reading, lock: Lock) -> _Published:
+    target = load.target
+    step = f"publish {target.database}.{target.table} {load.plan.request.month}"
+    counted = plan_publish(load.warehouse, target, step=step)
+    total = reading.account.total
+    if counted.statements != total.statements:
+        raise AccountError(
+            f"{total.statements} statements were built but {counted.statements} are staged in"
+            f" {target.staging_database}.{target.staging_table}",
+            do="Nothing was published. Drop that table and run again; if it stays so, report it.",
+        )
+    load.say(
+        f"counts agree: {counted.statements} statements staged, {counted.ids} different ids, {counted.already_there}"
+        f" of them in {target.database}.{target.table} already, {counted.new} to insert"
+    )
+    dropped: dict[str, int] = {}
+    if load.plan.request.mode is Mode.REBUILD:
+        dropped = _drop_month(load, lock, counted)
+        counted = counted.after_drop()
+    inserted = publish(load.warehouse, target, counted, step=step, before_slice=lock.check, say=load.say)
+    statements = StatementAccount(
+        statements=total.statements + total.outside_window,
+        inserted=inserted,
+        already_there=counted.already_there,
+        duplicates=counted.duplicates,
+        collisions=counted.collisions,
+        outside_window=total.outside_window,
+    )
+    statements.check("the whole load")
+    published = _Published(statements, counted.ids, dropped)
+    _remember(load, reading, counted, published)
+    return published
+
+
+def _drop_month(load: _Load, lock: Lock, counted: PublishPlan) -> dict[str, int]:
+    chain = rebuild.plan_rebuild(load.warehouse, load.target)
+    for line in chain.described():
+        load.say(line)
+    lost = chain.rows_of_raw - counted.already_there
+    if lost > 0 and not load.plan.request.allow_loss:
+        raise WarehouseError(
+            f"{lost} of the {chain.rows_of_raw} rows of {load.plan.request.month} are not in the logs that were read (or"
+            " stand there twice); a rebuild would lose them",
+            do="Nothing was dropped. Find their logs, or set `allow_loss: true` (after a change of XAPI_AGENT_IFI_TYPE every"
+            " id is new, and that is right).",
+        )
+    lock.check()
+    return rebuild.drop_partitions(load.warehouse, chain, say=load.say)
+
+
+def _remember(load: _Load, reading: Reading, counted: PublishPlan, published: _Published) -> None:
+    plan, target = load.plan, load.target
+    modulus = sample_modulus(counted.ids)
+    load.warehouse.run(
+        "expected_ids_insert",
+        database=target.staging_database,
+        table="expected_ids",
+        staging_database=target.staging_database,
+        staging_table=target.staging_table,
+        run_id=load.warehouse.run_id,
+        month=plan.request.month,
+        modulus=modulus,
+    )
+    account = _result(load, reading, read_s=0, published=published).as_json()
+    remember_load(
+        load.warehouse,
+        target.staging_database,
+        LoadRecord(
+            run_id=load.warehouse.run_id,
+            target=f"{target.database}.{target.table}",
+            month=plan.request.month,
+            mode=plan.request.mode.value,
+            state="published",
+            since=plan.window.start,
+            until=plan.window.end,
+            started_at=load.started_at,
+            updated_at=utc_now(),
+            account=account,
+            expected_ids=counted.ids,
+            expected_hash=counted.ids_hash,
+            sample_modulus=modulus,
+        ),
+    )
+
+
+def _seal_quarantine(load: _Load, reading: Reading) -> None:
+    """Say of this load's quarantine that it is whole, and of what it replayed that it has been taken over."""
+    total = reading.account.total
+    store = open_store(load.quarantine, s3=load.s3, setting="ASPECTS_QUARANTINE")
+    if total.quarantined_lines:
+        counts = {"run_id": load.warehouse.run_id, "lines": dict(total.quarantined)}
+        store.put(f"{load.quarantine}/summary.json", orjson.dumps(counts, option=orjson.OPT_INDENT_2))
+        store.delete(f"{load.quarantine}/replayed.json")
+    if load.plan.request.from_quarantine:
+        by = orjson.dumps({"run_id": load.warehouse.run_id, "load": load.plan.load})
+        for folder in sorted({file.uri.rpartition("/")[0] for file in load.plan.files}):
+            store.put(f"{folder}/replayed.json", by)
+
+
+# --- the report --------------------------------------------------------------------------------------------------
+
+
+def _result(
+    load: _Load, reading: Reading, *, read_s: float, published: _Published | None = None
+) -> LoadResult:
+    plan, target = load.plan, load.target
+    rows = load.warehouse.row(
+        "partition_rows", database=target.database, table=target.table, partition_id=target.partition_id
+    )[0]
+    return LoadResult(
+        run_id=load.warehouse.run_id,
+        target=f"{target.database}.{target.table}",
+        month=plan.request.month,
+        mode=plan.request.mode.value,
+        window=plan.window,
+        dry_run=plan.request.dry_run,
+        account=reading.account,
+        statements=published.statements if published else None,
+        verdicts=plan.verdicts,
+        ids=published.ids if published else 0,
+        rows_in_partition=int(rows or 0),
+        started_at=load.started_at,
+        finished_at=utc_now(),
+        read_s=read_s,
+        stored_bytes=plan.stored_bytes,
+        resumed_chunks=reading.resumed_chunks,
+        dropped=published.dropped if published else {},
+    )
+
+
+def _announcement(plan: LoadPlan) -> str:
+    read = f"{len(plan.files)} files, {plan.stored_bytes / 1e6:.1f} MB as stored"
+    why = "; ".join(f"{count} {verdict}" for verdict, count in sorted(plan.verdicts.items()))
+    kind = "dry run of" if plan.request.dry_run else "loading"
+    return f"{kind} {plan.request.month} ({plan.request.mode.value}): {read}" + (f" ({why})" if why else "")

@@ -1,0 +1,106 @@
+"""What the tracking logs hold: the catalog brought up to date, and summed up by store and month."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from aspects_orchestration.replay.reading import Reading, Say, transformer_reader
+from aspects_orchestration.settings import Settings
+from aspects_orchestration.tracking.catalog import Verdict, select
+from aspects_orchestration.tracking.stores import S3Options, open_stores
+from aspects_orchestration.warehouse.client import Warehouse
+from aspects_orchestration.warehouse.records import catalog_by_month, look_up, store_summary
+from aspects_orchestration.window import Window
+from aspects_orchestration.xapi.identities import SiteSource
+
+#: A moment of which no log has an event: read for such a window, logs are cataloged and nothing is transformed.
+_NO_TIME = Window(datetime(1970, 1, 1, tzinfo=UTC), datetime(1970, 1, 1, 1, tzinfo=UTC))
+
+
+@dataclass(frozen=True)
+class StoreObserved:
+    """What one store (a prefix of ASPECTS_TRACKING_LOGS) holds, as the catalog has it."""
+
+    uri: str
+    files: int
+    stored_bytes: int
+    lines: int
+    undated: int
+    first_event: datetime | None
+    last_event: datetime | None
+
+
+@dataclass(frozen=True)
+class MonthObserved:
+    """Transformable lines of a month, and the files that hold them."""
+
+    month: str
+    lines: int
+    files: int
+
+
+@dataclass(frozen=True)
+class Observed:
+    """What the tracking logs hold."""
+
+    stores: tuple[StoreObserved, ...]
+    months: tuple[MonthObserved, ...]
+    files_read: int
+
+    def stores_table(self) -> str:
+        """The stores as a Markdown table."""
+        rows = [
+            "| store | files | MB stored | lines | undated | first event | last event |",
+            "|---|--:|--:|--:|--:|---|---|",
+        ]
+        rows += [
+            f"| {one.uri} | {one.files:,} | {one.stored_bytes / 1e6:,.1f} | {one.lines:,} | {one.undated:,}"
+            f" | {_shown(one.first_event)} | {_shown(one.last_event)} |"
+            for one in self.stores
+        ]
+        return "\n".join(rows)
+
+    def months_table(self) -> str:
+        """The months as a Markdown table."""
+        rows = ["| month | transformable lines | files |", "|---|--:|--:|"]
+        rows += [f"| {one.month} | {one.lines:,} | {one.files:,} |" for one in self.months]
+        return "\n".join(rows)
+
+
+def observe(settings: Settings, warehouse: Warehouse, *, s3: S3Options, say: Say) -> Observed:
+    """Read every log that the catalog does not know, and sum the catalog up.
+
+    Raises:
+        AspectsError: storage or ClickHouse cannot be reached; what was read by then is remembered.
+    """
+    database, reader = settings.orchestration_database, transformer_reader()
+    stores = open_stores(settings.tracking_log_prefixes, s3=s3)
+    unknown = [
+        file
+        for store in stores
+        for file, verdict in select(
+            store.list(), lambda uris: look_up(warehouse, database, uris, _NO_TIME, reader), _NO_TIME
+        )
+        if verdict is Verdict.UNKNOWN
+    ]
+    say(f"{len(unknown)} files are new or have changed since they were read")
+    Reading(
+        settings=settings,
+        warehouse=warehouse,
+        s3=s3,
+        say=say,
+        files=tuple(sorted(unknown)),
+        window=_NO_TIME,
+        site=SiteSource(settings.event_sink_database, False, None, None),
+        reader=reader,
+    ).read()
+    return Observed(
+        tuple(StoreObserved(store.uri, *store_summary(warehouse, database, store.uri)) for store in stores),
+        tuple(MonthObserved(*row) for row in catalog_by_month(warehouse, database)),
+        len(unknown),
+    )
+
+
+def _shown(moment: datetime | None) -> str:
+    return f"{moment:%Y-%m-%d %H:%M:%SZ}" if moment else "–"

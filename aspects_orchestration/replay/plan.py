@@ -1,0 +1,304 @@
+"""What one load of a month will read, and from whom: resolved once, frozen, and the same for every attempt at it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+
+from aspects_orchestration.errors import AspectsError, LogStoreError
+from aspects_orchestration.settings import Settings
+from aspects_orchestration.tracking import quarantine
+from aspects_orchestration.tracking.catalog import Verdict, select
+from aspects_orchestration.tracking.stores import LogFile, S3Options, list_all, open_store
+from aspects_orchestration.warehouse.client import Warehouse
+from aspects_orchestration.warehouse.records import look_up
+from aspects_orchestration.warehouse.ttl import parse_ttl
+from aspects_orchestration.window import Window, month_window, narrowed, partition_id
+from aspects_orchestration.xapi.identities import SiteSource, index_file
+
+_STAGING = "staging"
+
+
+class ExpiredError(AspectsError):
+    """The month is older than the TTL keeps."""
+
+
+class NoLogsError(AspectsError):
+    """There is nothing to read."""
+
+
+class Mode(StrEnum):
+    """merge adds what is missing; rebuild drops the month first, in the raw table and in all chained behind it."""
+
+    MERGE = "merge"
+    REBUILD = "rebuild"
+
+
+@dataclass(frozen=True)
+class LoadRequest:
+    """What an operator asks for.
+
+    Attributes:
+        month: the partition's key, such as 2024-05.
+        mode: merge or rebuild.
+        since, until: only events in this part of the month.
+        dry_run: read, transform and count; write nothing.
+        sources: `("logs",)` for all tracking logs, `("quarantine",)` for what earlier loads of the month quarantined,
+            or URIs of files to restrict to.
+        allow_expired: load a month that the TTL would drop.
+        allow_loss: rebuild although events stand in the table that the logs do not hold.
+    """
+
+    month: str
+    mode: Mode = Mode.MERGE
+    since: datetime | None = None
+    until: datetime | None = None
+    dry_run: bool = False
+    sources: tuple[str, ...] = ("logs",)
+    allow_expired: bool = False
+    allow_loss: bool = False
+
+    @property
+    def from_quarantine(self) -> bool:
+        """Whether quarantine records are read instead of logs."""
+        return self.sources == ("quarantine",)
+
+    @property
+    def restricted(self) -> bool:
+        """Whether the load covers less than all logs of the whole month."""
+        return self.sources != ("logs",) or self.since is not None or self.until is not None
+
+
+@dataclass(frozen=True)
+class LoadPlan:
+    """What a load will do.
+
+    Attributes:
+        request: what was asked for.
+        window: the events to load.
+        files: what will be read, by URI.
+        verdicts: files listed, by why they are read or not.
+        site: where users and courses come from.
+        load: the load's name, the same for each attempt that would do the same work.
+        reader: version of reader and transformers, for the catalog.
+    """
+
+    request: LoadRequest
+    window: Window
+    files: tuple[LogFile, ...]
+    site: SiteSource
+    load: str
+    reader: str
+    verdicts: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def stored_bytes(self) -> int:
+        """Bytes to read, as stored."""
+        return sum(file.size for file in self.files)
+
+
+def staging_prefix(settings: Settings, month: str) -> str:
+    """How the names of a month's staging tables begin."""
+    return f"{_STAGING}_{settings.xapi_database}_{settings.raw_xapi_table}_{partition_id(month)}_"
+
+
+def lock_name(settings: Settings, month: str) -> str:
+    """The table that locks a month."""
+    return f"lock_{settings.xapi_database}_{settings.raw_xapi_table}_{partition_id(month)}"
+
+
+def quarantine_folder(settings: Settings, month: str) -> str:
+    """URI of the folder of a month's quarantine."""
+    return quarantine.folder(settings.quarantine_uri, settings.raw_xapi_table, month)
+
+
+def make_plan(
+    settings: Settings,
+    request: LoadRequest,
+    warehouse: Warehouse,
+    *,
+    reader: str,
+    s3: S3Options,
+    now: datetime,
+) -> LoadPlan:
+    """Resolve a request: the window, the files that touch it, the site's users and courses.
+
+    Raises:
+        WindowError: an impossible month, since or until.
+        ExpiredError: the TTL would drop what is loaded.
+        NoLogsError: there are no logs at all, or a file asked for is not there.
+        LogStoreError, IdentityError, WarehouseError: what their texts say.
+    """
+    window = narrowed(month_window(request.month), request.since, request.until)
+    if request.mode is Mode.REBUILD and request.restricted:
+        raise AspectsError(
+            "mode rebuild drops the whole month, but this load covers only a part of it",
+            do="Leave out since, until and source, or use mode merge.",
+        )
+    if settings.uses_sample_logs and not settings.is_embedded and request.sources == ("logs",):
+        raise NoLogsError(
+            "ASPECTS_TRACKING_LOGS is not set, and the demo's sample logs do not belong into a site's ClickHouse",
+            do="Set ASPECTS_TRACKING_LOGS to the folder or URI prefix of the site's tracking logs.",
+        )
+    if not request.allow_expired:
+        refuse_expired(settings, window, request.month, now)
+    site = site_source(settings, s3)
+    verdicts: Counter[str] = Counter()
+    files = tuple(_files(settings, request, warehouse, window, reader, s3, verdicts))
+    load = _load_name(settings, request, window, reader, site, files)
+    return LoadPlan(request, window, files, site, load, reader, verdicts)
+
+
+def refuse_expired(settings: Settings, window: Window, month: str, now: datetime) -> None:
+    """Refuse a window whose events the TTL would drop.
+
+    Raises:
+        ExpiredError: all or a part of it is older than ASPECTS_DATA_TTL_EXPRESSION keeps.
+    """
+    ttl = parse_ttl(settings.data_ttl_expression)
+    if ttl is None:
+        return
+    cutoff = ttl.cutoff(now)
+    if window.start < cutoff:
+        part = "" if window.end <= cutoff else "partly "
+        raise ExpiredError(
+            f"{month} is {part}older than ASPECTS_DATA_TTL_EXPRESSION keeps: what was emitted before"
+            f" {cutoff:%Y-%m-%d} is dropped by ClickHouse soon after it is loaded",
+            do="Raise ASPECTS_DATA_TTL_EXPRESSION, give `since` behind that date, or set `allow_expired: true`.",
+        )
+
+
+def site_source(settings: Settings, s3: S3Options) -> SiteSource:
+    """Where users and courses come from; files are indexed.
+
+    Raises:
+        IdentityError: a file that cannot be used.
+        AspectsError: a source that is not available.
+    """
+    with_email = settings.agent_ifi_type != "external_id"
+    users = _index("users", settings.identities_source, "ASPECTS_IDENTITIES", settings, s3)
+    courses = _index("courses", settings.courses_source, "ASPECTS_COURSES", settings, s3)
+    return SiteSource(settings.event_sink_database, with_email, users, courses)
+
+
+def _index(kind: str, source: str, setting: str, settings: Settings, s3: S3Options) -> Path | None:
+    if source == "event_sink":
+        return None
+    if source == "lms":
+        raise AspectsError(
+            f"{setting}: the LMS database cannot be read yet",
+            do=f"Set {setting}=event_sink, or give the URI of a CSV, NDJSON or Parquet file.",
+        )
+    store = open_store(source, s3=s3, setting=setting)
+    file = next(iter(store.list()), None)
+    if file is None:
+        raise LogStoreError(f"{setting}: there is no file {source}", do=f"Write it, or mend {setting}.")
+    found = file
+    return index_file(
+        kind,
+        file.uri,
+        file.etag,
+        lambda: store.open(found),
+        settings.home / "identities",
+        setting=setting,
+    )
+
+
+def _files(
+    settings: Settings,
+    request: LoadRequest,
+    warehouse: Warehouse,
+    window: Window,
+    reader: str,
+    s3: S3Options,
+    verdicts: Counter[str],
+) -> Iterator[LogFile]:
+    if request.from_quarantine:
+        yield from quarantined(settings, request.month, s3)
+        return
+    listed = (file for _, file in list_all(settings.tracking_log_prefixes, s3=s3))
+    if request.sources != ("logs",):
+        yield from _asked_for(listed, request.sources)
+        return
+    chosen = []
+    database = settings.orchestration_database
+    for file, verdict in select(
+        listed, lambda uris: look_up(warehouse, database, uris, window, reader), window
+    ):
+        verdicts[verdict.value] += 1
+        if verdict is not Verdict.ELSEWHERE and file.size:
+            chosen.append(file)
+    if not verdicts:
+        raise NoLogsError(
+            f"there are no tracking logs under {', '.join(settings.tracking_log_prefixes)}",
+            do="Mend ASPECTS_TRACKING_LOGS (a folder or URI prefix; several by comma), or write sample logs with `make demo`.",
+        )
+    yield from sorted(chosen, key=lambda file: file.uri)
+
+
+def _asked_for(listed: Iterable[LogFile], sources: Sequence[str]) -> Iterator[LogFile]:
+    wanted = set(sources)
+    found = {}
+    for file in listed:
+        for name in (file.uri, file.uri.removeprefix("file://"), file.uri.rpartition("/")[2]):
+            if name in wanted:
+                found[file.uri] = (file, name)
+    missing = wanted - {name for _, name in found.values()}
+    if missing:
+        raise NoLogsError(
+            f"not among the tracking logs: {', '.join(sorted(missing))}",
+            do="Name files below ASPECTS_TRACKING_LOGS by URI, path or file name.",
+        )
+    yield from (found[uri][0] for uri in sorted(found))
+
+
+def quarantined(settings: Settings, month: str, s3: S3Options) -> list[LogFile]:
+    """The quarantine objects of a month that no later load has taken over, of loads that ran to their end."""
+    prefix = quarantine_folder(settings, month)
+    try:
+        listed = list(open_store(prefix, s3=s3, setting="ASPECTS_QUARANTINE").list())
+    except LogStoreError:
+        listed = []  # nothing was ever quarantined
+    folders = {file.uri.rpartition("/")[0] for file in listed if file.uri.endswith("/summary.json")}
+    folders -= {file.uri.rpartition("/")[0] for file in listed if file.uri.endswith("/replayed.json")}
+    found = [
+        file for file in listed if file.uri.endswith(".ndjson.gz") and file.uri.rpartition("/")[0] in folders
+    ]
+    if not found:
+        raise NoLogsError(
+            f"nothing is in quarantine for {month}",
+            do="There is nothing to replay; look under " + prefix + ".",
+        )
+    return sorted(found, key=lambda file: file.uri)
+
+
+def _load_name(
+    settings: Settings,
+    request: LoadRequest,
+    window: Window,
+    reader: str,
+    site: SiteSource,
+    files: Sequence[LogFile],
+) -> str:
+    """A name that two attempts share if, and only if, what one has staged is of use to the other."""
+    parts = [
+        settings.xapi_database,
+        settings.raw_xapi_table,
+        str(window.start_micros),
+        str(window.end_micros),
+        reader,
+        settings.lms_root_url,
+        settings.agent_ifi_type,
+        str(site.users_index),
+        str(site.courses_index),
+        str(settings.max_line_bytes),
+        *request.sources,
+    ]
+    if request.restricted:
+        parts += [f"{file.uri} {file.etag}" for file in files]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]

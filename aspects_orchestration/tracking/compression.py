@@ -1,0 +1,273 @@
+"""Compressed logs, decompressed in bounded steps; damage is reported in its place, and reading goes on.
+
+The format is told by content, never by name: `tracking.log-20240501.gz` is plain text on many a server.
+"""
+
+from __future__ import annotations
+
+import bz2
+import io
+import lzma
+import re
+import zlib
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass
+from typing import BinaryIO, Final, Protocol
+
+from backports import zstd
+
+READ_BYTES: Final = 256 * 1024
+BLOCK_BYTES: Final = 1024 * 1024
+XZ_MEMORY_BYTES: Final = 256 * 1024 * 1024
+
+# A decoder that has run past the end of a cut member notices it a little later, never this much later.
+_LOOK_BACK_BYTES: Final = 64 * 1024
+_TRIAL_BYTES: Final = 64 * 1024
+
+
+@dataclass(frozen=True)
+class Damage:
+    """A part of a log file that cannot be read.
+
+    Args:
+        kind: `truncated` (the file ends inside an archive member), `corrupt` (a member is damaged or its
+            checksum is wrong), `trailing_data` (bytes that are no archive follow one) or `unsupported`
+            (a format that this reader does not know; nothing of the file was read).
+        compression: the format's name: gz, zst, bz2, xz, or the unsupported one.
+        at_byte: byte of the file, as stored, where the damage was met.
+        resumed_at: byte of the file, as stored, where reading went on; None if the rest is unread.
+        detail: what the decoder said.
+    """
+
+    kind: str
+    compression: str
+    at_byte: int
+    resumed_at: int | None
+    detail: str
+
+
+class _Decoder(Protocol):
+    @property
+    def eof(self) -> bool: ...
+    @property
+    def needs_input(self) -> bool: ...
+    @property
+    def unused_data(self) -> bytes: ...
+    def decompress(self, data: bytes, max_length: int) -> bytes: ...
+
+
+class _GzipMember:
+    """One gzip member, with the interface that bz2, lzma and zstd decompressors share."""
+
+    def __init__(self) -> None:
+        self._inflate = zlib.decompressobj(wbits=31)
+        self.needs_input = True
+
+    @property
+    def eof(self) -> bool:
+        return self._inflate.eof
+
+    @property
+    def unused_data(self) -> bytes:
+        return self._inflate.unused_data
+
+    def decompress(self, data: bytes, max_length: int) -> bytes:
+        out = self._inflate.decompress(self._inflate.unconsumed_tail + data, max_length)
+        self.needs_input = not self._inflate.unconsumed_tail and len(out) < max_length
+        return out
+
+
+@dataclass(frozen=True)
+class _Format:
+    name: str
+    magic: re.Pattern[bytes]
+    new: Callable[[], _Decoder]
+
+
+_FORMATS: Final = (
+    _Format("gz", re.compile(rb"\x1f\x8b(?:\x08[\x00-\x1f]|\x08?\Z)"), _GzipMember),
+    _Format("zst", re.compile(rb"\x28\xb5\x2f\xfd|[\x50-\x5f]\x2a\x4d\x18"), zstd.ZstdDecompressor),
+    _Format("bz2", re.compile(rb"BZh[1-9](?:1AY&SY|\x17rE8P\x90)"), bz2.BZ2Decompressor),
+    _Format(
+        "xz",
+        re.compile(rb"\xfd7zXZ\x00"),
+        lambda: lzma.LZMADecompressor(format=lzma.FORMAT_XZ, memlimit=XZ_MEMORY_BYTES),
+    ),
+)
+_MAGIC_BYTES: Final = 10
+_UNSUPPORTED: Final = (
+    ("zip", b"PK\x03\x04"),
+    ("7z", b"7z\xbc\xaf\x27\x1c"),
+    ("lz4", b"\x04\x22\x4d\x18"),
+    ("compress", b"\x1f\x9d"),
+    ("UTF-16 text", b"\xff\xfe"),
+    ("UTF-16 text", b"\xfe\xff"),
+)
+_ERRORS: Final = (zlib.error, OSError, lzma.LZMAError, zstd.ZstdError, EOFError, MemoryError)
+
+
+def compression_of(head: bytes) -> str:
+    """Tell how a file is compressed from its first bytes.
+
+    Args:
+        head: the first 16 bytes or more of the file (fewer only if it is shorter).
+
+    Returns:
+        gz, zst, bz2, xz, plain, or the name of a format that cannot be read (zip, 7z, lz4, compress,
+        UTF-16 text).
+    """
+    for known in _FORMATS:
+        if known.magic.match(head):
+            return known.name
+    for name, magic in _UNSUPPORTED:
+        if head.startswith(magic):
+            return name
+    return "plain"
+
+
+def decompressed(stream: BinaryIO) -> Iterator[bytes | Damage]:
+    """Decompress a log file, whatever its format, in blocks of at most 1 MiB.
+
+    Several members, frames or streams in a row are one file, as `cat a.gz b.gz` makes them. Everything that
+    can be read before a damage is yielded, then the `Damage`, then what follows from the next member that
+    opens, if there is one.
+
+    Args:
+        stream: the file as stored, at its beginning; it must be seekable (a damaged member is read twice).
+
+    Yields:
+        Decompressed bytes, in order, and a `Damage` in the place where bytes are missing.
+
+    Raises:
+        LogStoreError: from the stream, if storage fails.
+    """
+    head = stream.read(READ_BYTES)
+    name = compression_of(head[:64])
+    if name == "plain":
+        while head:
+            yield head
+            head = stream.read(READ_BYTES)
+        return
+    for known in _FORMATS:
+        if known.name == name:
+            yield from _Members(stream, known, head)
+            return
+    yield Damage(
+        "unsupported", name, 0, None, f"{name} cannot be read; convert the file to gzip or plain UTF-8"
+    )
+
+
+class _Members:
+    """The members of one archive, one after the other."""
+
+    def __init__(self, stream: BinaryIO, known: _Format, head: bytes) -> None:
+        self._stream = stream
+        self._format = known
+        self._data = head
+        self._at = 0  # where `_data` begins in the file
+
+    def __iter__(self) -> Iterator[bytes | Damage]:
+        while self._fill():
+            if self._format.magic.match(self._data):
+                yield from self._member()
+            elif not self._skip_padding():
+                yield self._damage("trailing_data", self._at, "bytes that are no archive follow the archive")
+
+    def _fill(self) -> bool:
+        if len(self._data) < _MAGIC_BYTES:
+            self._data += self._stream.read(READ_BYTES)
+        return bool(self._data)
+
+    def _seek(self, at: int) -> None:
+        self._stream.seek(at)
+        self._at, self._data = at, b""
+
+    def _skip_padding(self) -> bool:
+        rest = self._data.lstrip(b"\0")
+        skipped = len(self._data) - len(rest)
+        self._at, self._data = self._at + skipped, rest
+        return skipped > 0
+
+    def _member(self) -> Iterator[bytes | Damage]:
+        start, fed_at, known = self._at, self._at, 0
+        decoder = self._format.new()
+        while not decoder.eof:
+            data = b""
+            if decoder.needs_input:
+                data = self._data or self._stream.read(READ_BYTES)
+                if not data:
+                    yield self._damage("truncated", self._at, "the file ends inside an archive member")
+                    return
+                fed_at, self._at, self._data = self._at, self._at + len(data), b""
+            try:
+                block = decoder.decompress(data, BLOCK_BYTES)
+            except _ERRORS as error:
+                broken_at = yield from self._rest_before_damage(start, fed_at, known)
+                yield self._damage("corrupt", broken_at, str(error), member_at=start)
+                return
+            if block:
+                known += len(block)
+                yield block
+        self._data = decoder.unused_data
+        self._at -= len(self._data)
+
+    def _rest_before_damage(self, start: int, fed_at: int, known: int) -> Generator[bytes, None, int]:
+        """What the decoder swallowed with its error: decode the member again, the last piece byte by byte."""
+        self._seek(start)
+        decoder = self._format.new()
+        at = start
+        while not decoder.eof:
+            data = b""
+            if decoder.needs_input:
+                data = self._stream.read(min(READ_BYTES, fed_at - at) if at < fed_at else 1)
+                if not data:
+                    break
+                at += len(data)
+            try:
+                block = decoder.decompress(data, BLOCK_BYTES)
+            except _ERRORS:
+                break
+            if len(block) > known:
+                yield block[known:]
+            known = max(0, known - len(block))
+        return at
+
+    def _damage(self, kind: str, at: int, detail: str, member_at: int | None = None) -> Damage:
+        """Report a damage, and stand at the next member that opens, or at the end of the file."""
+        after = at if member_at is None else max(member_at + 1, at - _LOOK_BACK_BYTES)
+        resumed_at = self._next_member(after)
+        if resumed_at is None:
+            self._stream.seek(0, io.SEEK_END)
+            self._data = b""
+        else:
+            self._seek(resumed_at)
+        return Damage(kind, self._format.name, at, resumed_at, detail)
+
+    def _next_member(self, at: int) -> int | None:
+        self._seek(at)
+        window = b""
+        while block := self._stream.read(READ_BYTES):
+            window += block
+            for found in self._format.magic.finditer(window):
+                if self._opens(at + found.start()):
+                    return at + found.start()
+            keep = min(len(window), _MAGIC_BYTES - 1)
+            at += len(window) - keep
+            window = window[len(window) - keep :]
+            self._stream.seek(at + keep)
+        return None
+
+    def _opens(self, at: int) -> bool:
+        """Magic bytes also occur by chance: a member counts only if its first bytes decode."""
+        self._stream.seek(at)
+        decoder = self._format.new()
+        produced = 0
+        try:
+            while not decoder.eof and produced < _TRIAL_BYTES:
+                data = self._stream.read(_TRIAL_BYTES) if decoder.needs_input else b""
+                if decoder.needs_input and not data:
+                    break
+                produced += len(decoder.decompress(data, _TRIAL_BYTES))
+        except _ERRORS:
+            return False
+        return produced > 0

@@ -1,0 +1,275 @@
+"""Talking to ClickHouse: connections, statements from `sql/`, and errors that say what to do."""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from aspects_orchestration.errors import WarehouseError
+from aspects_orchestration.warehouse.statements import Statement, ddl
+
+if TYPE_CHECKING:
+    from clickhouse_connect.driver.client import Client
+
+    from aspects_orchestration.settings import ClickHouseAddress
+
+T = TypeVar("T")
+
+#: A slice of INSERT … SELECT behind many materialized views may take this long.
+_RECEIVE_TIMEOUT_S = 3600
+_CODE = re.compile(r"(?:code:?\s*|Code:\s*)(\d+)", re.IGNORECASE)
+_MISSING_GRANT = re.compile(r"the grant (.+? ON [^\s,;]+)")
+
+#: ClickHouse error codes (src/Common/ErrorCodes.cpp of ClickHouse) that an operator can act upon.
+_ADVICE = {
+    60: "Create Aspects' tables first (tutor … do init -l aspects, or `aspects_orchestration.warehouse.schema`), or mend"
+    " ASPECTS_XAPI_DATABASE, ASPECTS_RAW_XAPI_TABLE and ASPECTS_EVENT_SINK_DATABASE.",
+    81: "Mend ASPECTS_XAPI_DATABASE, ASPECTS_EVENT_SINK_DATABASE or ASPECTS_ORCHESTRATION_DATABASE, or create the database.",
+    159: "The server was too slow: look at its load (system.processes), then run again.",
+    192: "Mend CLICKHOUSE_ADMIN_USER and CLICKHOUSE_ADMIN_PASSWORD, or the user in ASPECTS_CLICKHOUSE_URL.",
+    193: "Mend CLICKHOUSE_ADMIN_PASSWORD or the password in ASPECTS_CLICKHOUSE_URL.",
+    194: "Give a password: CLICKHOUSE_ADMIN_PASSWORD or ASPECTS_CLICKHOUSE_URL.",
+    241: "Raise max_server_memory_usage or stop other queries, then run again: nothing is inserted twice.",
+    242: "The table is read-only: look at ClickHouse Keeper and at system.replicas, then run again.",
+    243: "Free disk space on the ClickHouse server, then run again: nothing is inserted twice.",
+    252: "The table has too many parts: let merges catch up (system.merges), then run again.",
+    394: "The query was stopped from outside: run again, nothing is inserted twice.",
+    497: "Grant what is missing: sql/grants.sql has all that the pipeline's user needs.",
+    516: "Mend the user and password: CLICKHOUSE_ADMIN_USER and CLICKHOUSE_ADMIN_PASSWORD, or ASPECTS_CLICKHOUSE_URL.",
+}
+_RUN_AGAIN = "Look at the server's log, then run again: nothing is inserted twice."
+_UNREACHABLE = (
+    "Check that ClickHouse runs and that CLICKHOUSE_HOST, CLICKHOUSE_PORT (HTTP: 8123, or 8443 with TLS) and"
+    " CLICKHOUSE_SECURE_CONNECTION, or ASPECTS_CLICKHOUSE_URL, are right; then run again."
+)
+
+
+class UnreachableError(WarehouseError):
+    """ClickHouse does not answer, or the connection broke; trying again may help."""
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Who sends a query; it stands in `log_comment` of every query, so `system.query_log` can be read by run."""
+
+    run_id: str
+    step: str = ""
+
+    def comment(self) -> str:
+        """The text of `log_comment`: a small JSON object."""
+        return json.dumps({"product": "aspects-orchestration", "run_id": self.run_id, "step": self.step})
+
+
+class Warehouse:
+    """ClickHouse as one run sees it: a connection a thread, statements by name, errors with advice.
+
+    Args:
+        address: where, and as whom.
+        run_id: of this run; part of every query's `log_comment`.
+        cluster: CLICKHOUSE_CLUSTER_NAME, '' for a single server.
+    """
+
+    def __init__(self, address: ClickHouseAddress, *, run_id: str, cluster: str = "") -> None:
+        self.address = address
+        self.run_id = run_id
+        self.cluster = cluster
+        self._local = threading.local()
+
+    def client(self) -> Client:
+        """This thread's own connection (one shared by threads is one session, and errs)."""
+        client: Client | None = getattr(self._local, "client", None)
+        if client is None:
+            client = answered(lambda: _connect(self.address), self.address)
+            self._local.client = client
+        return client
+
+    def rows(self, name: str, *, step: str = "", **parameters: object) -> list[tuple[Any, ...]]:
+        """All rows of `sql/<name>.sql`; for results that fit in memory.
+
+        Args:
+            name: the file's name without `.sql`.
+            step: what the query is for, for `log_comment`.
+            parameters: what its placeholders are bound to.
+        """
+        found = ddl(name, cluster=self.cluster, **parameters)
+        return self.rows_of(found, step=step or name)
+
+    def rows_of(self, statement: Statement, *, step: str = "") -> list[tuple[Any, ...]]:
+        """All rows of a statement."""
+
+        def send() -> list[tuple[Any, ...]]:
+            result = self.client().query(
+                statement.sql, parameters=dict(statement.parameters), settings=self._settings(step)
+            )
+            return [tuple(row) for row in result.result_rows]
+
+        return answered(send, self.address)
+
+    def row(self, name: str, *, step: str = "", **parameters: object) -> tuple[Any, ...]:
+        """The one row of `sql/<name>.sql`."""
+        return self.rows(name, step=step, **parameters)[0]
+
+    def run(
+        self, name: str, *, step: str = "", settings: Mapping[str, object] | None = None, **parameters: object
+    ) -> None:
+        """Run `sql/<name>.sql` for its effect; DDL goes to the whole cluster where there is one."""
+        found = ddl(name, cluster=self.cluster, **parameters)
+
+        def send() -> None:
+            self.client().command(
+                found.sql,
+                parameters=dict(found.parameters),
+                settings={**self._settings(step or name), **(settings or {})},
+            )
+
+        answered(send, self.address)
+
+    def time_zone(self) -> tuple[str, bool]:
+        """The server's time zone, by which it partitions, and whether that is UTC."""
+        zone = str(self.row("server_time_zone")[0])
+        return zone, zone.removeprefix("Etc/") in {"UTC", "GMT", "UCT", "Zulu"}
+
+    def insert_rows(
+        self, database: str, table: str, columns: Sequence[str], block: bytes, *, token: str | None = None
+    ) -> None:
+        """Insert rows encoded as RowBinary, all or none.
+
+        Args:
+            database, table: where to.
+            columns: the names of the encoded columns, in order.
+            block: the rows, one after the other.
+            token: of this block; sent again with it (to a table with a deduplication window), nothing is doubled.
+        """
+        settings: dict[str, object] = dict(self._settings("insert"))
+        if token is not None:
+            settings |= {"insert_deduplication_token": token, "insert_deduplicate": 1}
+
+        def send() -> None:
+            self.client().raw_insert(
+                f"{_quoted(database)}.{_quoted(table)}",
+                list(columns),
+                block,
+                fmt="RowBinary",
+                settings=settings,
+            )
+
+        answered(send, self.address)
+
+    def insert_json(self, database: str, table: str, lines: bytes) -> None:
+        """Insert rows that are JSON objects, one a line; times are ISO 8601 with a zone."""
+        settings = {**self._settings("insert"), "date_time_input_format": "best_effort"}
+
+        def send() -> None:
+            self.client().raw_insert(
+                f"{_quoted(database)}.{_quoted(table)}", None, lines, fmt="JSONEachRow", settings=settings
+            )
+
+        answered(send, self.address)
+
+    def _settings(self, step: str) -> dict[str, object]:
+        return {"log_comment": Origin(self.run_id, step).comment()}
+
+
+def with_retries(
+    send: Callable[[], T], *, for_s: float = 60.0, waiting: Callable[[str], None] | None = None
+) -> T:
+    """Call again, with growing pauses, while ClickHouse is unreachable; only for what may safely be sent twice.
+
+    Args:
+        send: the call.
+        for_s: how long to try, in seconds.
+        waiting: told once why, when the first try failed.
+
+    Raises:
+        WarehouseError: any other failure at once, or the last one when time is up.
+    """
+    started, pause = time.monotonic(), 0.25
+    while True:
+        try:
+            return send()
+        except UnreachableError as error:
+            if time.monotonic() - started + pause > for_s:
+                raise
+            if waiting is not None:
+                waiting(str(error))
+                waiting = None
+            time.sleep(pause)
+            pause = min(pause * 2, 8.0)
+
+
+def _connect(address: ClickHouseAddress) -> Client:
+    import clickhouse_connect
+
+    return clickhouse_connect.get_client(
+        host=address.host,
+        port=address.port,
+        username=address.user,
+        password=address.password.get_secret_value(),
+        secure=address.secure,
+        verify=address.verify,
+        ca_cert=str(address.ca_cert) if address.ca_cert else None,
+        autogenerate_session_id=False,
+        connect_timeout=10,
+        send_receive_timeout=_RECEIVE_TIMEOUT_S,
+        query_retries=0,
+        client_name="aspects-orchestration",
+        form_encode_query_params=True,  # thousands of URIs do not fit into a URL
+        compress=address.host not in {"127.0.0.1", "localhost", "::1"},
+    )
+
+
+def answered(send: Callable[[], T], address: ClickHouseAddress) -> T:
+    """Call ClickHouse; turn what it answers in refusal into a WarehouseError that says what to do."""
+    from clickhouse_connect.driver.exceptions import ClickHouseError, OperationalError
+
+    try:
+        return send()
+    except WarehouseError:
+        raise
+    except ClickHouseError as error:
+        raise _explained(str(error), address, isinstance(error, OperationalError)) from None
+    except (OSError, EOFError) as error:
+        raise UnreachableError(
+            f"ClickHouse at {address.host}:{address.port} broke off ({type(error).__name__})", do=_UNREACHABLE
+        ) from None
+    except Exception as error:
+        # urllib3's errors reach us unwrapped when a connection breaks in the middle of an answer.
+        if type(error).__module__.startswith("urllib3"):
+            raise UnreachableError(
+                f"ClickHouse at {address.host}:{address.port} broke off ({type(error).__name__})",
+                do=_UNREACHABLE,
+            ) from None
+        raise
+
+
+def _explained(message: str, address: ClickHouseAddress, operational: bool) -> WarehouseError:
+    where = f"ClickHouse at {address.host}:{address.port}"
+    found = _CODE.search(message)
+    code = int(found[1]) if found else None
+    if code is None:
+        kind = UnreachableError if operational else WarehouseError
+        return kind(f"{where} does not answer: {_first_line(message)}", do=_UNREACHABLE)
+    if code == 497:
+        grant = _MISSING_GRANT.search(message)
+        what = grant[1] if grant else _first_line(message)
+        return WarehouseError(f"{where}: user {address.user} lacks the grant {what}", do=_ADVICE[497])
+    if code == 516:
+        return WarehouseError(f"{where} refused user {address.user}", do=_ADVICE[516])
+    return WarehouseError(
+        f"{where} answered with error {code}: {_first_line(message)}", do=_ADVICE.get(code, _RUN_AGAIN)
+    )
+
+
+def _first_line(message: str) -> str:
+    # Row values can follow in parse errors: the head of the first line names the error and stops before them.
+    line = message.splitlines()[0] if message else "no message"
+    return line.split(": While executing")[0].split("(at row")[0][:300]
+
+
+def _quoted(identifier: str) -> str:
+    return "`" + identifier.replace("\\", "\\\\").replace("`", "\\`") + "`"

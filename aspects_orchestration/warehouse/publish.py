@@ -1,0 +1,312 @@
+"""From the staging table into the raw statements: only ids that are not there yet, slice by slice.
+
+A slice is a stretch of minutes (a very busy minute is cut further by the hash of the id), small enough that its ids
+fit in memory, however large the month. Equal ids have equal times, so no id is ever in two slices. Each slice is
+counted before anything is inserted, inserted by one INSERT … SELECT that leaves out what stands in the table, and
+verified afterwards. A publish that is killed and started again inserts only what is still missing.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from aspects_orchestration.errors import WarehouseError
+from aspects_orchestration.warehouse.client import UnreachableError, Warehouse, with_retries
+
+SLICE_STATEMENTS = 500_000
+#: ClickHouse's own advice for a partition; it delays inserts at 1,000 and refuses them at 3,000 parts.
+MAX_PARTS = 300
+_MINUTE_MICROS = 60_000_000
+_WAIT_FOR_MERGES_S = 1800
+_TELL_S = 5.0
+_SPARE_BYTES = 256 * 1024 * 1024
+
+#: With deduplication of blocks on, a block whose rows were deleted since is dropped without a word.
+_INSERT_SETTINGS = {"insert_deduplicate": 0, "max_insert_threads": 1, "min_insert_block_size_rows": 1_048_576}
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Target:
+    """The raw table, one partition of it, and the staging table whose statements go there."""
+
+    database: str
+    table: str
+    partition_id: str
+    staging_database: str
+    staging_table: str
+
+    def names(self) -> dict[str, Any]:
+        """The parameters that name both tables."""
+        return {
+            "database": self.database,
+            "table": self.table,
+            "staging_database": self.staging_database,
+            "staging_table": self.staging_table,
+        }
+
+
+@dataclass(frozen=True)
+class Slice:
+    """Staged statements with ``start <= time < end`` (microseconds since 1970-01-01 UTC) and one remainder of the id's hash."""
+
+    start: int
+    end: int
+    modulus: int
+    remainder: int
+
+    def bounds(self) -> dict[str, Any]:
+        """The parameters that pick this slice."""
+        return {
+            "start": self.start,
+            "end": self.end,
+            "modulus": self.modulus,
+            "remainder": self.remainder,
+        }
+
+
+@dataclass(frozen=True)
+class CountedSlice:
+    """A slice and what publishing it would do."""
+
+    slice: Slice
+    statements: int
+    ids: int
+    duplicates: int
+    collisions: int
+    already_there: int
+    ids_hash: int
+
+    @property
+    def new(self) -> int:
+        """Ids that are to be inserted."""
+        return self.ids - self.already_there
+
+
+@dataclass(frozen=True)
+class PublishPlan:
+    """What a publish will do, decided before it does anything."""
+
+    slices: tuple[CountedSlice, ...]
+
+    @property
+    def statements(self) -> int:
+        """Statements staged."""
+        return sum(one.statements for one in self.slices)
+
+    @property
+    def ids(self) -> int:
+        """Different event ids among them."""
+        return sum(one.ids for one in self.slices)
+
+    @property
+    def new(self) -> int:
+        """Ids to insert."""
+        return sum(one.new for one in self.slices)
+
+    @property
+    def already_there(self) -> int:
+        """Ids that stand in the table already."""
+        return sum(one.already_there for one in self.slices)
+
+    @property
+    def duplicates(self) -> int:
+        """Further statements with id and body of another one."""
+        return sum(one.duplicates for one in self.slices)
+
+    @property
+    def collisions(self) -> int:
+        """Further statements with the id of another one and a body of their own."""
+        return sum(one.collisions for one in self.slices)
+
+    def after_drop(self) -> PublishPlan:
+        """The same plan once the month was dropped: nothing is there already."""
+        return PublishPlan(tuple(replace(one, already_there=0) for one in self.slices))
+
+    @property
+    def ids_hash(self) -> int:
+        """All ids' hashes, combined by XOR: equal for equal sets of ids."""
+        combined = 0
+        for one in self.slices:
+            combined ^= one.ids_hash
+        return combined
+
+
+def cut_slices(minutes: Iterable[tuple[int, int]], limit: int = SLICE_STATEMENTS) -> list[Slice]:
+    """Cut consecutive minutes into slices of at most `limit` statements.
+
+    Args:
+        minutes: (minute since 1970-01-01 UTC, statements in it), ascending.
+        limit: the most statements of a slice; one minute with more is cut by the hash of the id.
+    """
+    slices: list[Slice] = []
+    start: int | None = None
+    end = held = 0
+    for minute, statements in minutes:
+        if start is not None and held + statements > limit:
+            slices += _by_hash(start, end, held, limit)
+            start = None
+        if start is None:
+            start, held = minute, 0
+        end = minute + 1
+        held += statements
+    if start is not None:
+        slices += _by_hash(start, end, held, limit)
+    return slices
+
+
+def _by_hash(start: int, end: int, statements: int, limit: int) -> list[Slice]:
+    modulus = -(-statements // limit)
+    return [
+        Slice(start * _MINUTE_MICROS, end * _MINUTE_MICROS, modulus, remainder)
+        for remainder in range(modulus)
+    ]
+
+
+def plan_publish(
+    warehouse: Warehouse, target: Target, *, step: str, limit: int = SLICE_STATEMENTS
+) -> PublishPlan:
+    """Count every slice of the staging table against the raw table; inserts nothing."""
+    minutes = warehouse.rows(
+        "publish_minutes",
+        step=step,
+        staging_database=target.staging_database,
+        staging_table=target.staging_table,
+    )
+    counted = [
+        CountedSlice(
+            one,
+            *map(
+                int,
+                warehouse.row("publish_slice_count", step=step, **target.names(), **one.bounds()),
+            ),
+        )
+        for one in cut_slices([(int(minute), int(rows)) for minute, rows in minutes], limit)
+    ]
+    return PublishPlan(tuple(counted))
+
+
+def publish(
+    warehouse: Warehouse,
+    target: Target,
+    plan: PublishPlan,
+    *,
+    step: str,
+    before_slice: Callable[[], None],
+    say: Say,
+) -> int:
+    """Insert what the plan found missing, and verify each slice.
+
+    Args:
+        warehouse, target, plan: where, and what.
+        step: named in `log_comment`.
+        before_slice: called before each insert; raises if this run must not go on (the lock was lost).
+        say: told of progress, and of what is waited for.
+
+    Returns:
+        The number of ids inserted.
+
+    Raises:
+        WarehouseError: no room on the disk, merges that do not catch up, or a slice that does not hold its ids.
+    """
+    sizes = _bytes_per_statement(warehouse, target)
+    inserted, told = 0, time.monotonic()
+    for one in plan.slices:
+        if not one.new:
+            continue
+        wait_for_merges(warehouse, target.database, target.table, target.partition_id, say=say)
+        _check_room(warehouse, target, int(one.new * sizes))
+        before_slice()
+        _insert_slice(warehouse, target, one, step, say)
+        _verify(warehouse, target, one, step)
+        inserted += one.new
+        if time.monotonic() - told > _TELL_S:
+            say(f"published {inserted} of {plan.new} statements")
+            told = time.monotonic()
+    return inserted
+
+
+def wait_for_merges(
+    warehouse: Warehouse, database: str, table: str, partition_id: str, *, say: Say, limit: int = MAX_PARTS
+) -> None:
+    """Wait while a partition has more parts than `limit`.
+
+    Raises:
+        WarehouseError: merges did not catch up within half an hour.
+    """
+    started, told = time.monotonic(), 0.0
+    while True:
+        parts = with_retries(
+            lambda: warehouse.row(
+                "partition_parts", database=database, table=table, partition_id=partition_id
+            )[0],
+            waiting=say,
+        )
+        if parts <= limit:
+            return
+        waited = time.monotonic() - started
+        if waited > _WAIT_FOR_MERGES_S:
+            raise WarehouseError(
+                f"partition {partition_id} of {database}.{table} still has {parts} parts after {waited:.0f} s",
+                do="Look at system.merges for what holds merges up, then run again.",
+            )
+        if not told or waited - told > 10:
+            say(f"waiting for merges: partition {partition_id} of {database}.{table} has {parts} parts")
+            told = waited or 0.001
+        time.sleep(1)
+
+
+def _insert_slice(warehouse: Warehouse, target: Target, one: CountedSlice, step: str, say: Say) -> None:
+    def insert() -> None:
+        warehouse.run(
+            "publish_slice_insert",
+            step=step,
+            settings=_INSERT_SETTINGS,
+            **target.names(),
+            **one.slice.bounds(),
+        )
+
+    try:
+        insert()
+    except UnreachableError as error:
+        # The server may have gone on without us, or have restarted: wait until it has ended whatever it was
+        # doing, then send the same again, which leaves out what did arrive.
+        say(f"{error} Waiting for it to come back.")
+        while with_retries(
+            lambda: warehouse.row("queries_of_run", run_id=warehouse.run_id)[0] > 1, for_s=300
+        ):
+            time.sleep(0.5)
+        insert()
+
+
+def _verify(warehouse: Warehouse, target: Target, one: CountedSlice, step: str) -> None:
+    found = with_retries(
+        lambda: warehouse.row("publish_slice_verify", step=step, **target.names(), **one.slice.bounds())[0]
+    )
+    if found != one.ids:
+        raise WarehouseError(
+            f"{target.database}.{target.table} holds {found} of {one.ids} ids of a slice that was just inserted",
+            do="Run again: what is missing is inserted, nothing twice. If it stays so, look for a TTL or a mutation"
+            " on the table.",
+        )
+
+
+def _bytes_per_statement(warehouse: Warehouse, target: Target) -> float:
+    rows, size = warehouse.row("table_size", database=target.staging_database, table=target.staging_table)
+    return size / rows if rows else 0.0
+
+
+def _check_room(warehouse: Warehouse, target: Target, slice_bytes: int) -> None:
+    free = with_retries(lambda: warehouse.row("free_space", database=target.database, table=target.table)[0])
+    # A part and the merge that will absorb it stand side by side for a while, here and behind the views.
+    needed = 3 * slice_bytes + _SPARE_BYTES
+    if free < needed:
+        raise WarehouseError(
+            f"ClickHouse has {free >> 20} MiB free where {target.database}.{target.table} lies; the next slice needs"
+            f" {needed >> 20} MiB",
+            do="Free disk space on the ClickHouse server, then run again: what was published stays, nothing is doubled.",
+        )

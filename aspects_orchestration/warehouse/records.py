@@ -1,0 +1,201 @@
+"""What the project remembers in its own database: the catalog of logs, the progress of a load, the record of loads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import orjson
+
+from aspects_orchestration.tracking.account import LineAccount
+from aspects_orchestration.tracking.catalog import FileSummary, Known, at, hour_range, moment
+from aspects_orchestration.warehouse.client import Warehouse, with_retries
+from aspects_orchestration.window import Window
+
+_CATALOG = "tracking_log_catalog"
+_CATALOG_COLUMNS = (
+    "uri",
+    "etag",
+    "size",
+    "reader",
+    "lines",
+    "undated",
+    "first_event",
+    "last_event",
+    "hours",
+    "hour_lines",
+    "updated_at",
+)
+_RUN_COLUMNS = (
+    "run_id",
+    "target",
+    "month",
+    "mode",
+    "state",
+    "since",
+    "until",
+    "started_at",
+    "updated_at",
+    "account",
+    "expected_ids",
+    "expected_hash",
+    "sample_modulus",
+)
+#: Up to so many ids of a load are kept, to look for each of them later.
+SAMPLED_IDS = 65_536
+
+
+@dataclass(frozen=True)
+class LoadRecord:
+    """One load of a month, as remembered.
+
+    Attributes:
+        state: `staged` before the first insert, `published` at the end.
+        account: line and statement account, as JSON-ready values.
+        expected_ids: different event ids that the load left in the table.
+        expected_hash: their combined hash (`PublishPlan.ids_hash`).
+        sample_modulus: one id in so many is kept in `expected_ids`.
+    """
+
+    run_id: str
+    target: str
+    month: str
+    mode: str
+    state: str
+    since: datetime
+    until: datetime
+    started_at: datetime
+    updated_at: datetime
+    account: dict[str, Any]
+    expected_ids: int
+    expected_hash: int
+    sample_modulus: int
+
+
+def look_up(
+    warehouse: Warehouse, database: str, uris: Sequence[str], window: Window, reader: str
+) -> dict[str, Known]:
+    """What the catalog knows of some files, for one window."""
+    first, end = hour_range(window)
+    rows = warehouse.rows(
+        "catalog_lookup", database=database, uris=list(uris), first_hour=first, end_hour=end, reader=reader
+    )
+    return {uri: Known(etag, bool(touches), bool(undated)) for uri, etag, touches, undated in rows}
+
+
+def remember_files(
+    warehouse: Warehouse, database: str, summaries: Sequence[FileSummary], reader: str, now: datetime
+) -> None:
+    """Write what was found in some files into the catalog."""
+    rows = []
+    for one in summaries:
+        hours = sorted(one.account.hours)
+        rows.append(
+            (
+                one.uri,
+                one.etag,
+                one.size,
+                reader,
+                one.account.lines,
+                one.account.undated,
+                moment(one.account.first_micros),
+                moment(one.account.last_micros),
+                hours,
+                [one.account.hours[hour] for hour in hours],
+                now,
+            )
+        )
+    _insert(warehouse, database, _CATALOG, _CATALOG_COLUMNS, rows)
+
+
+def store_summary(
+    warehouse: Warehouse, database: str, prefix: str
+) -> tuple[int, int, int, int, datetime | None, datetime | None]:
+    """Of the cataloged files under a prefix: files, bytes as stored, lines, undated lines, first and last event."""
+    files, size, lines, undated, first, last = warehouse.row(
+        "catalog_summary", database=database, prefix=prefix
+    )
+    return int(files), int(size), int(lines), int(undated), moment(first), moment(last)
+
+
+def catalog_by_month(warehouse: Warehouse, database: str) -> list[tuple[str, int, int]]:
+    """Transformable lines and files by month, as the catalog has them."""
+    rows = warehouse.rows("catalog_months", database=database)
+    return [(str(month), int(lines), int(files)) for month, lines, files in rows]
+
+
+@dataclass(frozen=True)
+class StagedChunk:
+    """One chunk whose statements are staged: of which version of which file, from where, and its account."""
+
+    file: str
+    etag: str
+    byte_offset: int
+    account: LineAccount
+
+
+def remember_progress(warehouse: Warehouse, database: str, table: str, chunks: Sequence[StagedChunk]) -> None:
+    """Write which chunks are staged, so that a later attempt at the same load goes on behind them."""
+    rows = [(one.file, one.etag, one.byte_offset, _dumped(one.account.as_json())) for one in chunks]
+    _insert(warehouse, database, table, ("file", "etag", "byte_offset", "account"), rows)
+
+
+def read_progress(warehouse: Warehouse, database: str, table: str) -> list[StagedChunk]:
+    """Which chunks an earlier attempt at the same load has staged."""
+    return [
+        StagedChunk(file, etag, int(offset), LineAccount.from_json(orjson.loads(account)))
+        for file, etag, offset, account in warehouse.rows("progress_read", database=database, table=table)
+    ]
+
+
+def remember_load(warehouse: Warehouse, database: str, record: LoadRecord) -> None:
+    """Write the record of a load; a later one of the same run replaces it."""
+    values = [getattr(record, column) for column in _RUN_COLUMNS]
+    values[_RUN_COLUMNS.index("account")] = _dumped(record.account)
+    _insert(warehouse, database, "runs", _RUN_COLUMNS, [tuple(values)])
+
+
+def latest_load(warehouse: Warehouse, database: str, target: str, month: str) -> LoadRecord | None:
+    """The newest published load of a month, or None."""
+    rows = warehouse.rows("run_latest", database=database, target=target, month=month)
+    if not rows:
+        return None
+    run_id, mode, since, until, started_at, updated_at, account, ids, ids_hash, modulus = rows[0]
+    return LoadRecord(
+        run_id=run_id,
+        target=target,
+        month=month,
+        mode=mode,
+        state="published",
+        since=at(since),
+        until=at(until),
+        started_at=at(started_at),
+        updated_at=at(updated_at),
+        account=orjson.loads(account),
+        expected_ids=int(ids),
+        expected_hash=int(ids_hash),
+        sample_modulus=int(modulus),
+    )
+
+
+def sample_modulus(ids: int) -> int:
+    """One id in how many to keep of a load, so that at most about SAMPLED_IDS are kept."""
+    return max(1, -(-ids // SAMPLED_IDS))
+
+
+def _dumped(values: dict[str, Any]) -> str:
+    return orjson.dumps(values, option=orjson.OPT_NON_STR_KEYS).decode()
+
+
+def _insert(
+    warehouse: Warehouse, database: str, table: str, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]
+) -> None:
+    if not rows:
+        return
+    lines = b"\n".join(
+        orjson.dumps(dict(zip(columns, row, strict=True)), option=orjson.OPT_UTC_Z) for row in rows
+    )
+    # All of these tables keep the newest row of a key, or take one of several: sending twice does no harm.
+    with_retries(lambda: warehouse.insert_json(database, table, lines))

@@ -1,0 +1,109 @@
+"""The SQL files of `sql/`: one statement a file, read by name.
+
+Values and names are bound by the server (`{name:Type}`, `{name:Identifier}`). Only what its grammar does not
+let be bound is written into the text, at two marks that leave a file valid as it stands, for one server:
+
+- `/*on_cluster*/` becomes `ON CLUSTER '<name>'`
+- `/*replicated*/MergeTree` becomes `ReplicatedMergeTree`, whose path and replica are the server's defaults
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+
+from aspects_orchestration.errors import SettingsError, WarehouseError
+
+_PACKAGE = Path(__file__).resolve().parents[1]
+# Beside the package in a checkout, inside it where it was built.
+_FOLDERS = (_PACKAGE.parent / "sql", _PACKAGE / "sql")
+
+_ON_CLUSTER = "/*on_cluster*/"
+_REPLICATED = "/*replicated*/"
+# Braces, because a cluster is often named by a macro of the server: {cluster}.
+_CLUSTER_NAME = re.compile(r"[A-Za-z0-9_.{}-]+")
+_PLACEHOLDER = re.compile(r"\{(\w+):[^}]+\}")
+
+
+@dataclass(frozen=True)
+class Statement:
+    """A statement for ClickHouse, and what the server binds into it.
+
+    Pass both to clickhouse-connect: `client.command(statement.sql, parameters=statement.parameters)`.
+    """
+
+    sql: str
+    parameters: Mapping[str, object] = field(default_factory=dict)
+
+
+def statements_folder() -> Path:
+    """The folder of the SQL files.
+
+    Raises:
+        WarehouseError: the installation has none.
+    """
+    for folder in _FOLDERS:
+        if (folder / "grants.sql").is_file():
+            return folder
+    raise WarehouseError(
+        f"The SQL files are missing: there is no {_FOLDERS[0]} and no {_FOLDERS[1]}",
+        do="Install the package from a complete checkout.",
+    )
+
+
+@cache
+def statement(name: str) -> str:
+    """The text of `sql/<name>.sql`, without its closing semicolon.
+
+    Args:
+        name: the file's name without `.sql`, such as `staging_create`.
+
+    Raises:
+        WarehouseError: there is no such file.
+    """
+    path = statements_folder() / f"{name}.sql"
+    try:
+        return path.read_text(encoding="utf-8").strip().removesuffix(";").rstrip()
+    except FileNotFoundError:
+        raise WarehouseError(
+            f"The SQL file {path} is missing", do="Install the package from a complete checkout."
+        ) from None
+
+
+def ddl(name: str, /, *, cluster: str = "", **parameters: object) -> Statement:
+    """A statement that creates, alters or drops, for one server or for a cluster.
+
+    Args:
+        name: the file's name without `.sql`.
+        cluster: CLICKHOUSE_CLUSTER_NAME; empty for a single server, a Cloud service or a Replicated database.
+        parameters: what the file's placeholders are bound to, all of them and no other.
+
+    Returns:
+        The statement, ready to be sent.
+
+    Raises:
+        WarehouseError: there is no such file, or its placeholders are others.
+        SettingsError: the cluster's name cannot be one.
+
+    Example:
+        >>> ddl("database_create", database="xapi").parameters
+        {'database': 'xapi'}
+    """
+    text = statement(name)
+    placeholders = set(_PLACEHOLDER.findall(text))
+    if placeholders != parameters.keys():
+        raise WarehouseError(
+            f"sql/{name}.sql binds {', '.join(sorted(placeholders)) or 'nothing'},"
+            f" but was given {', '.join(sorted(parameters)) or 'nothing'}",
+            do="This is a mistake in the project: please report it.",
+        )
+    if cluster and not _CLUSTER_NAME.fullmatch(cluster):
+        raise SettingsError(
+            f"CLICKHOUSE_CLUSTER_NAME: {cluster!r} cannot be the name of a cluster",
+            do="Give a name from system.clusters: letters, digits, '_', '-', '.' and macros in braces.",
+        )
+    on_cluster = "ON CLUSTER '" + cluster + "'" if cluster else ""
+    replicated = "Replicated" if cluster else ""
+    lines = text.replace(_ON_CLUSTER, on_cluster).replace(_REPLICATED, replicated).splitlines()
+    return Statement("\n".join(line.rstrip() for line in lines), dict(parameters))

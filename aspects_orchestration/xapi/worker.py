@@ -1,0 +1,282 @@
+"""Chunks of lines in, statements in staging: the part of a load that runs in worker processes.
+
+This module and all it imports stay free of dagster and pandas, so that a worker is up in a second.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from aspects_orchestration.tracking.account import LineAccount
+from aspects_orchestration.tracking.catalog import hour_of
+from aspects_orchestration.tracking.events import (
+    Event,
+    UnreadableEventError,
+    event_time,
+    parse_event,
+    statement_micros,
+)
+from aspects_orchestration.tracking.lines import SKIP_REASONS, unwrap
+from aspects_orchestration.tracking.quarantine import QuarantinedLine, decode, encode, object_name
+from aspects_orchestration.tracking.stores import S3Options, open_store
+from aspects_orchestration.warehouse.client import Warehouse
+from aspects_orchestration.warehouse.load import StagedStatement, stage
+from aspects_orchestration.window import Window
+from aspects_orchestration.xapi import erb
+from aspects_orchestration.xapi.erb import UntransformableError
+from aspects_orchestration.xapi.identities import SiteSource, wanted
+
+if TYPE_CHECKING:
+    from aspects_orchestration.settings import ClickHouseAddress
+
+_PR_SET_PDEATHSIG = 1
+
+
+@dataclass(frozen=True)
+class WorkerSetup:
+    """All that a worker needs to know; picklable, without open connections.
+
+    Attributes:
+        run_id: for `log_comment` and deduplication tokens.
+        address, cluster: ClickHouse.
+        staging_database, staging_table: where statements go; an empty table name stages nothing (dry run).
+        quarantine_folder: URI for this load's quarantine objects; '' writes none (dry run).
+        window: events of this stretch of time are loaded.
+        lms_root_url, actor_type: as event-routing-backends' LMS_ROOT_URL and XAPI_AGENT_IFI_TYPE.
+        site: where users and courses come from.
+    """
+
+    run_id: str
+    address: ClickHouseAddress
+    cluster: str
+    staging_database: str
+    staging_table: str
+    quarantine_folder: str
+    window: Window
+    lms_root_url: str
+    actor_type: str
+    site: SiteSource
+    s3: S3Options
+
+
+@dataclass(frozen=True)
+class WorkChunk:
+    """A chunk on its way to a worker.
+
+    Attributes:
+        file, etag: URI and version of the file.
+        byte_offset: of the chunk in the decompressed file.
+        data: whole lines.
+        from_quarantine: the lines are quarantine records, not log lines.
+    """
+
+    file: str
+    etag: str
+    byte_offset: int
+    data: bytes
+    from_quarantine: bool = False
+
+
+@dataclass(frozen=True)
+class _Source:
+    """Where a line came from, and how it stood there."""
+
+    uri: str
+    byte_offset: int
+    raw: bytes
+
+
+class Worker:
+    """One process's transformer, connections and caches."""
+
+    def __init__(self, setup: WorkerSetup) -> None:
+        self._setup = setup
+        self._transformer = erb.boot(lms_root_url=setup.lms_root_url, actor_type=setup.actor_type)
+        self._warehouse = Warehouse(setup.address, run_id=setup.run_id, cluster=setup.cluster)
+        self._identities, self._courses = setup.site.open(self._warehouse)
+        self._first = setup.window.start_micros
+        self._end = setup.window.end_micros
+
+    def load(self, chunk: WorkChunk) -> LineAccount:
+        """Transform a chunk, stage its statements, keep its bad lines, and account for every line of it."""
+        account = LineAccount(bytes=len(chunk.data))
+        bad: list[QuarantinedLine] = []
+        events = list(self._events(chunk, account, bad))
+        # Ask for all of the chunk's users at once; the transformers then ask one by one.
+        self._identities.prefetch(*wanted([erb.user_key(event) for event, _, _ in events]))
+        rows: list[StagedStatement] = []
+        with erb.site(self._identities, self._courses):
+            for event, source, place in events:
+                try:
+                    rows += self._rows(event, chunk.file, place, account)
+                except UntransformableError as failure:
+                    _quarantine(account, bad, failure.reason, source, failure.detail)
+        self._keep(chunk, bad)
+        if self._setup.staging_table:
+            # The run's own: a token of an earlier attempt would make ClickHouse drop what was deleted since.
+            token = f"{self._setup.run_id} {chunk.file} {chunk.byte_offset}"
+            stage(self._warehouse, self._setup.staging_database, self._setup.staging_table, rows, token=token)
+        account.check(f"{chunk.file} at byte {chunk.byte_offset}")
+        return account
+
+    def _events(
+        self, chunk: WorkChunk, account: LineAccount, bad: list[QuarantinedLine]
+    ) -> Iterator[tuple[Event, _Source, int]]:
+        """The chunk's events of the window that have a transformer; all other lines are accounted for here."""
+        for source, body, reason, lines in _lines(chunk):
+            account.lines += lines
+            if reason is not None and reason in SKIP_REASONS:
+                account.skipped[reason] += lines
+                continue
+            try:
+                if body is None:
+                    raise UnreadableEventError(reason or "unreadable")
+                event = parse_event(body)
+            except UnreadableEventError as failure:
+                if failure.reason == "not_an_event":
+                    account.skipped[failure.reason] += lines
+                else:
+                    account.undated += lines
+                    _quarantine(account, bad, failure.reason, source, "", lines)
+                continue
+            # A line in pieces (Docker, CRI) is one event: the further pieces have no event of their own.
+            if lines > 1:
+                account.skipped["continued"] += lines - 1
+            if event["name"] not in self._transformer.names:
+                known = event["name"] in self._transformer.registered
+                account.skipped["not_whitelisted" if known else "no_transformer"] += 1
+                continue
+            try:
+                moment, assumed = event_time(event)
+            except UnreadableEventError as failure:
+                account.undated += 1
+                _quarantine(account, bad, failure.reason, source, "")
+                continue
+            account.hours[hour_of(moment)] += 1
+            account.saw(moment)
+            if not self._first <= moment < self._end:
+                account.skipped["outside_window"] += 1
+                continue
+            account.assumed_utc += assumed
+            # In quarantine records several lines may come from one place; here it orders and counts, so use ours.
+            place = source.byte_offset if not chunk.from_quarantine else chunk.byte_offset + account.lines
+            yield event, source, place
+
+    def _rows(self, event: Event, file: str, place: int, account: LineAccount) -> list[StagedStatement]:
+        statements = self._transformer.statements(event)
+        if not statements:
+            account.skipped["no_statement"] += 1
+            return []
+        rows = []
+        outside = 0
+        for number, statement in enumerate(statements):
+            moment = _statement_time(statement)
+            if not self._first <= moment < self._end:
+                outside += 1
+                continue
+            rows.append(StagedStatement(statement["id"], moment, _as_json(statement), file, place, number))
+        account.with_statements += 1
+        account.outside_window += outside
+        account.statements += len(rows)
+        account.verbs.update(
+            statement["verb"]["id"]
+            for statement in statements
+            if self._first <= _statement_time(statement) < self._end
+        )
+        return rows
+
+    def _keep(self, chunk: WorkChunk, bad: list[QuarantinedLine]) -> None:
+        if bad and self._setup.quarantine_folder:
+            store = open_store(self._setup.quarantine_folder, s3=self._setup.s3, setting="ASPECTS_QUARANTINE")
+            uri = f"{self._setup.quarantine_folder}/{object_name(chunk.file, chunk.etag, chunk.byte_offset)}"
+            store.put(uri, encode(bad))
+
+
+def _lines(chunk: WorkChunk) -> Iterator[tuple[_Source, bytes | None, str | None, int]]:
+    """Each line of a chunk: where it is from, its event's JSON or the reason why there is none, and its line count."""
+    if not chunk.from_quarantine:
+        for line in unwrap(chunk.data):
+            yield (
+                _Source(chunk.file, chunk.byte_offset + line.offset, line.raw),
+                line.body,
+                line.reason,
+                line.source_lines,
+            )
+        return
+    for stored in chunk.data.splitlines():
+        try:
+            record = decode(stored)
+        except ValueError:
+            yield _Source(chunk.file, chunk.byte_offset, stored), None, "unreadable_record", 1
+            continue
+        source = _Source(record.file, record.byte_offset, record.raw)
+        found = list(unwrap(record.raw))
+        # One record is one line of the account, whatever pieces it once came in.
+        whole = next((line for line in found if line.body is not None), found[0] if found else None)
+        if whole is None:
+            yield source, None, "blank", 1
+        else:
+            yield source, whole.body, whole.reason, 1
+
+
+def _quarantine(
+    account: LineAccount,
+    bad: list[QuarantinedLine],
+    reason: str,
+    source: _Source,
+    detail: str,
+    lines: int = 1,
+) -> None:
+    account.quarantined[reason] += lines
+    bad.append(QuarantinedLine(reason, detail, source.uri, source.byte_offset, source.raw))
+
+
+def _statement_time(statement: dict[str, Any]) -> int:
+    try:
+        return statement_micros(statement["timestamp"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise UntransformableError("no_statement_time", type(error).__name__) from None
+
+
+def _as_json(statement: dict[str, Any]) -> bytes:
+    """The statement as stored: JSON text in UTF-8, with the numbers exactly as the transformer left them.
+
+    Raises:
+        UntransformableError: a number that JSON has not (NaN, infinity), which every later reader would stumble over.
+    """
+    try:
+        text = json.dumps(statement, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        return text.encode()
+    except UnicodeEncodeError:  # lone surrogates have no UTF-8, but an escape
+        return json.dumps(statement, allow_nan=False, separators=(",", ":")).encode()
+    except ValueError:
+        raise UntransformableError("number_without_json", "NaN or infinity in the statement") from None
+
+
+_worker: Worker | None = None
+
+
+def start(setup: WorkerSetup) -> None:
+    """Make this process a worker; the initializer of the pool."""
+    global _worker  # noqa: PLW0603  one worker a process is what a pool gives
+    # Ctrl-C goes to the whole process group: the parent decides. If the parent is killed, so is the worker.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    if sys.platform == "linux":
+        with suppress(OSError, AttributeError):
+            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    _worker = Worker(setup)
+
+
+def load(chunk: WorkChunk) -> LineAccount:
+    """Load one chunk in this process's worker."""
+    if _worker is None:
+        raise RuntimeError("start() first")
+    return _worker.load(chunk)

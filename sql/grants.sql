@@ -1,0 +1,57 @@
+-- Grants the pipeline's user what it needs and nothing else; run it as an administrator, after CREATE USER.
+--
+--     clickhouse client --user admin --password --multiquery < sql/grants.sql
+--
+-- Names in backticks are the defaults: change them here if your site has others.
+--     `aspects_pipeline`         the user
+--     `xapi`, `xapi_events_all`  ASPECTS_XAPI_DATABASE, ASPECTS_RAW_XAPI_TABLE
+--     `event_sink`               ASPECTS_EVENT_SINK_DATABASE
+--     `aspects_orchestration`    ASPECTS_ORCHESTRATION_DATABASE
+--     `reporting`                the database of the Aspects dbt project
+-- On a cluster whose users are not replicated, write GRANT ON CLUSTER '<name>' instead of GRANT.
+-- The upstream schema itself is created by an administrator; this user cannot create or change it.
+-- Stopping its own queries needs no grant.
+
+-- The raw statements: to find the ids that are there, and to insert those that are not. Materialized views behind
+-- the table run with the rights of those who created them.
+GRANT SELECT, INSERT ON `xapi`.`xapi_events_all` TO `aspects_pipeline`;
+
+-- Identities and courses: ASPECTS_IDENTITIES and ASPECTS_COURSES may be read from these tables.
+GRANT SELECT ON `event_sink`.external_id TO `aspects_pipeline`;
+GRANT SELECT ON `event_sink`.course_overviews TO `aspects_pipeline`;
+
+-- E-mail addresses, for XAPI_AGENT_IFI_TYPE mbox and mbox_sha1sum; the rest of the profile stays out of reach.
+GRANT SELECT(id, user_id, username, email, dump_id, time_last_dumped) ON `event_sink`.user_profile TO `aspects_pipeline`;
+
+-- The project's own database: staging tables, locks, the catalog and the record of runs.
+GRANT CREATE DATABASE, CREATE TABLE, DROP TABLE, ALTER TABLE, SELECT, INSERT, TRUNCATE, OPTIMIZE ON `aspects_orchestration`.* TO `aspects_pipeline`;
+
+-- Asked for where the server is set to table_engines_require_grant.
+GRANT TABLE ENGINE ON MergeTree TO `aspects_pipeline`;
+GRANT TABLE ENGINE ON ReplacingMergeTree TO `aspects_pipeline`;
+
+-- Definitions, not data: to compare the schema with upstream's, and to find the tables that are chained behind the raw one.
+GRANT SHOW DATABASES, SHOW TABLES, SHOW COLUMNS ON *.* TO `aspects_pipeline`;
+
+-- Parts, merges and mutations, and their limits: inserts wait while the table has too many parts.
+GRANT SELECT ON system.parts TO `aspects_pipeline`;
+GRANT SELECT ON system.merges TO `aspects_pipeline`;
+GRANT SELECT ON system.mutations TO `aspects_pipeline`;
+GRANT SELECT ON system.merge_tree_settings TO `aspects_pipeline`;
+
+-- Free space: it is looked at before each slice is inserted.
+GRANT SELECT ON system.disks TO `aspects_pipeline`;
+
+-- Its own running queries, to stop those of a run that was killed.
+GRANT SELECT ON system.processes TO `aspects_pipeline`;
+
+-- Optional, for mode rebuild alone: DROP PARTITION of a month in the raw table and in the tables chained behind it.
+GRANT ALTER DELETE ON `xapi`.* TO `aspects_pipeline`;
+GRANT ALTER DELETE ON `reporting`.* TO `aspects_pipeline`;
+
+-- Only with CLICKHOUSE_CLUSTER_NAME: ON CLUSTER statements in the project's own database.
+GRANT CLUSTER ON *.* TO `aspects_pipeline`;
+GRANT TABLE ENGINE ON ReplicatedMergeTree TO `aspects_pipeline`;
+GRANT TABLE ENGINE ON ReplicatedReplacingMergeTree TO `aspects_pipeline`;
+GRANT SELECT ON system.clusters TO `aspects_pipeline`;
+GRANT SELECT ON system.replicas TO `aspects_pipeline`;

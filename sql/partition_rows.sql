@@ -1,0 +1,7 @@
+-- Rows of a partition, merged or not.
+SELECT sum(rows) AS partition_rows
+FROM system.parts
+WHERE active
+    AND database = {database:String}
+    AND table = {table:String}
+    AND partition_id = {partition_id:String}

@@ -1,0 +1,2 @@
+-- The time zone in which the server partitions by month.
+SELECT serverTimeZone() AS zone
