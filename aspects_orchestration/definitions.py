@@ -7,11 +7,12 @@ import dagster as dg
 from aspects_orchestration.assets.tracking_logs import tracking_logs
 from aspects_orchestration.assets.xapi_events_all import xapi_events_all
 from aspects_orchestration.checks.xapi_events_all import xapi_events_all_checks
-from aspects_orchestration.jobs.backfill import backfill_month, check_months
+from aspects_orchestration.jobs.backfill import backfill_xapi_events_all, check_xapi_events_all
 from aspects_orchestration.jobs.tracking_logs import observe_tracking_logs
 from aspects_orchestration.partitions import months
 from aspects_orchestration.resources.clickhouse import ClickHouseResource
 from aspects_orchestration.resources.log_storage import LogStorageResource
+from aspects_orchestration.schedules.nightly import load_current_month_nightly, observe_nightly
 from aspects_orchestration.settings import load_settings
 
 
@@ -26,8 +27,12 @@ def defs() -> dg.Definitions:
     return dg.Definitions(
         assets=[tracking_logs(), xapi_events_all(every_month)],
         asset_checks=[checks],
-        jobs=[backfill_month(), check_months(), observe_tracking_logs()],
-        resources={"clickhouse": ClickHouseResource(), "log_storage": LogStorageResource(region=None, endpoint_url=None)},
+        jobs=[backfill_xapi_events_all, check_xapi_events_all, observe_tracking_logs],
+        schedules=[observe_nightly(), load_current_month_nightly()],
+        resources={
+            "clickhouse": ClickHouseResource(),
+            "log_storage": LogStorageResource(region=None, endpoint_url=None),
+        },
         # A step is cheap here and an interpreter is not; work spreads over runs and over worker processes.
         executor=dg.in_process_executor,
     )

@@ -1,6 +1,6 @@
 -- Transformable lines and files by month (UTC), as the catalog has them.
 SELECT
-    formatDateTime(fromUnixTimestamp(hour * 3600, 'UTC'), '%Y-%m') AS month,
+    formatDateTime(toDateTime(hour * 3600, 'UTC'), '%Y-%m') AS month,
     sum(hour_line) AS month_lines,
     uniqExact(uri) AS files
 FROM {database:Identifier}.tracking_log_catalog FINAL

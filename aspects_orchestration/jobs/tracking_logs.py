@@ -1,41 +1,48 @@
 """What the tracking logs hold: read what the catalog does not know yet, and say it store by store."""
 
 import dagster as dg
+from pydantic import Field
 
 from aspects_orchestration.assets.tracking_logs import TRACKING_LOGS
 from aspects_orchestration.errors import AspectsError
-from aspects_orchestration.replay.observe import Observed, observe
+from aspects_orchestration.replay.observe import Observed, forget, observe
 from aspects_orchestration.resources.clickhouse import ClickHouseResource
 from aspects_orchestration.resources.log_storage import LogStorageResource
 from aspects_orchestration.settings import load_settings
 
 
+class ObserveConfig(dg.Config):
+    """How to observe."""
+
+    rebuild: bool = Field(False, description="Forget what the catalog knows, and read every log again.")
+
+
 @dg.op
 def catalog_tracking_logs(
-    context: dg.OpExecutionContext, clickhouse: ClickHouseResource, log_storage: LogStorageResource
+    context: dg.OpExecutionContext,
+    config: ObserveConfig,
+    clickhouse: ClickHouseResource,
+    log_storage: LogStorageResource,
 ) -> None:
     """Bring the catalog up to date and observe `tracking_logs`, by store."""
     settings = load_settings()
     try:
         warehouse = clickhouse.warehouse(run_id=context.run_id)
+        if config.rebuild:
+            forget(settings, warehouse)
         found = observe(settings, warehouse, s3=log_storage.s3(), say=context.log.info)
     except AspectsError as error:
         raise dg.Failure(description=str(error), allow_retries=False) from None
     context.log_event(dg.AssetObservation(TRACKING_LOGS, metadata=_metadata(found)))
 
 
-def observe_tracking_logs() -> dg.JobDefinition:
-    """The job around the op."""
-
-    @dg.job(
-        name="observe_tracking_logs",
-        description="Read every tracking log that is new or has changed, remember which months it touches, and observe"
-        " the asset tracking_logs. Loads nothing.",
-    )
-    def job() -> None:
-        catalog_tracking_logs()
-
-    return job
+@dg.job(
+    description="Read every tracking log that is new or has changed, remember which months it touches, and observe the"
+    " asset tracking_logs. Loads nothing."
+)
+def observe_tracking_logs() -> None:
+    """Catalog the logs."""
+    catalog_tracking_logs()
 
 
 def _metadata(found: Observed) -> dict[str, dg.MetadataValue | int]:

@@ -95,11 +95,23 @@ def observe(settings: Settings, warehouse: Warehouse, *, s3: S3Options, say: Say
         site=SiteSource(settings.event_sink_database, False, None, None),
         reader=reader,
     ).read()
+    return summed_up(settings, warehouse, files_read=len(unknown))
+
+
+def summed_up(settings: Settings, warehouse: Warehouse, *, files_read: int = 0) -> Observed:
+    """The catalog by store and month, as it is; reads no log."""
+    database = settings.orchestration_database
+    stores = open_stores(settings.tracking_log_prefixes)
     return Observed(
         tuple(StoreObserved(store.uri, *store_summary(warehouse, database, store.uri)) for store in stores),
         tuple(MonthObserved(*row) for row in catalog_by_month(warehouse, database)),
-        len(unknown),
+        files_read,
     )
+
+
+def forget(settings: Settings, warehouse: Warehouse) -> None:
+    """Empty the catalog, so that every log is read again when it is needed, or by `observe`."""
+    warehouse.run("catalog_forget", database=settings.orchestration_database)
 
 
 def _shown(moment: datetime | None) -> str:

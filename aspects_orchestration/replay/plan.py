@@ -236,7 +236,7 @@ def _files(
     if not verdicts:
         raise NoLogsError(
             f"there are no tracking logs under {', '.join(settings.tracking_log_prefixes)}",
-            do="Mend ASPECTS_TRACKING_LOGS (a folder or URI prefix; several by comma), or write sample logs with `make demo`.",
+            do="Mend ASPECTS_TRACKING_LOGS (a folder or URI prefix; several by comma), or write samples with `make demo`.",
         )
     yield from sorted(chosen, key=lambda file: file.uri)
 

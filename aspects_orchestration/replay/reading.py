@@ -137,6 +137,7 @@ class Reading:
             actor_type=self.settings.agent_ifi_type,
             site=self.site,
             s3=self.s3,
+            max_line_bytes=self.settings.max_line_bytes,
         )
 
     def _chunks(self, progress: Progress) -> Iterator[WorkChunk]:

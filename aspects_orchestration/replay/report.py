@@ -128,7 +128,12 @@ def numbers(result: LoadResult) -> Mapping[str, int | float]:
 
 
 def _file_row(name: str, one: LineAccount) -> str:
+    why = "; ".join(
+        ", ".join(f"{reason} {count:,}" for reason, count in reasons.most_common())
+        for reasons in (one.skipped, one.quarantined)
+        if reasons
+    )
     return (
         f"| {name} | {one.lines:,} | {one.with_statements:,} | {one.skipped_lines:,} | {one.quarantined_lines:,}"
-        f" | {one.statements:,} |"
+        f" | {one.statements:,} | {why} |"
     )

@@ -135,7 +135,7 @@ def _take_over(warehouse: Warehouse, database: str, table: str, say: Callable[[s
         raise LockedError(
             f"run {holder} (process {pid} on {host.split('|')[0] or 'unknown'}) is loading this month; "
             f"last sign of life {silent_s} s ago",
-            do=f"Wait for it or terminate it. If it is dead, its lock falls {SILENT_S} s after its last sign: run again then.",
+            do=f"Wait, or terminate it. If it is dead, its lock falls {SILENT_S} s after its last sign; run again then.",
         )
     aside = f"{table}_stale_{uuid.uuid4().hex[:12]}"
     try:

@@ -52,7 +52,7 @@ class Target:
 
 @dataclass(frozen=True)
 class Slice:
-    """Staged statements with ``start <= time < end`` (microseconds since 1970-01-01 UTC) and one remainder of the id's hash."""
+    """Staged statements with ``start <= time < end`` (microseconds since 1970-01-01 UTC), one remainder of the id's hash."""
 
     start: int
     end: int

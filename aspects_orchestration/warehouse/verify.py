@@ -188,7 +188,7 @@ def expected_ids_present(warehouse: Warehouse, month: Month) -> Finding:
     if record is None:
         return _never_loaded(month)
     window = Window(record.since, record.until)
-    rows, ids, ids_hash = _ids(warehouse, month, window)
+    _, ids, ids_hash = _ids(warehouse, month, window)
     numbers = {"expected": record.expected_ids, "present": ids}
     if ids == record.expected_ids and ids_hash == record.expected_hash:
         return Finding(True, f"exactly the {ids} ids of the last load are there", numbers)

@@ -51,6 +51,8 @@ class WorkerSetup:
         window: events of this stretch of time are loaded.
         lms_root_url, actor_type: as event-routing-backends' LMS_ROOT_URL and XAPI_AGENT_IFI_TYPE.
         site: where users and courses come from.
+        s3: how to reach S3.
+        max_line_bytes: longer lines stay in quarantine.
     """
 
     run_id: str
@@ -64,6 +66,7 @@ class WorkerSetup:
     actor_type: str
     site: SiteSource
     s3: S3Options
+    max_line_bytes: int
 
 
 @dataclass(frozen=True)
@@ -86,11 +89,15 @@ class WorkChunk:
 
 @dataclass(frozen=True)
 class _Source:
-    """Where a line came from, and how it stood there."""
+    """Where a line came from, and how it stood there (or the object that holds it)."""
 
     uri: str
     byte_offset: int
     raw: bytes
+    object: str | None = None
+
+
+_Line = tuple[_Source, bytes | None, str | None, int]
 
 
 class Worker:
@@ -130,7 +137,7 @@ class Worker:
         self, chunk: WorkChunk, account: LineAccount, bad: list[QuarantinedLine]
     ) -> Iterator[tuple[Event, _Source, int]]:
         """The chunk's events of the window that have a transformer; all other lines are accounted for here."""
-        for source, body, reason, lines in _lines(chunk):
+        for source, body, reason, lines in self._lines(chunk):
             account.lines += lines
             if reason is not None and reason in SKIP_REASONS:
                 account.skipped[reason] += lines
@@ -169,6 +176,38 @@ class Worker:
             place = source.byte_offset if not chunk.from_quarantine else chunk.byte_offset + account.lines
             yield event, source, place
 
+    def _lines(self, chunk: WorkChunk) -> Iterator[_Line]:
+        """Each line of a chunk: where it is from, its event's JSON or why there is none, and its count of lines."""
+        if not chunk.from_quarantine:
+            for line in unwrap(chunk.data, max_line_bytes=self._setup.max_line_bytes):
+                source = _Source(chunk.file, chunk.byte_offset + line.offset, line.raw)
+                yield source, line.body, line.reason, line.source_lines
+            return
+        for stored in chunk.data.splitlines():
+            try:
+                record = decode(stored)
+            except ValueError:
+                yield _Source(chunk.file, chunk.byte_offset, stored), None, "unreadable_record", 1
+                continue
+            source = _Source(record.file, record.byte_offset, record.raw, record.object)
+            raw = record.raw if record.object is None else self._long_line(record.object)
+            if raw is None:
+                yield source, None, record.reason, 1
+                continue
+            found = list(unwrap(raw, max_line_bytes=self._setup.max_line_bytes))
+            # One record is one line of the account, whatever pieces it once came in.
+            whole = next((line for line in found if line.body is not None), found[0] if found else None)
+            if whole is None:
+                yield source, None, "blank", 1
+            else:
+                yield source, whole.body, whole.reason, 1
+
+    def _long_line(self, uri: str) -> bytes | None:
+        """A line that was too long to be held, if by now it is not."""
+        store = open_store(uri, s3=self._setup.s3, setting="ASPECTS_QUARANTINE")
+        size = next((file.size for file in store.list()), 0)
+        return store.get(uri) if size <= self._setup.max_line_bytes else None
+
     def _rows(self, event: Event, file: str, place: int, account: LineAccount) -> list[StagedStatement]:
         statements = self._transformer.statements(event)
         if not statements:
@@ -199,33 +238,6 @@ class Worker:
             store.put(uri, encode(bad))
 
 
-def _lines(chunk: WorkChunk) -> Iterator[tuple[_Source, bytes | None, str | None, int]]:
-    """Each line of a chunk: where it is from, its event's JSON or the reason why there is none, and its line count."""
-    if not chunk.from_quarantine:
-        for line in unwrap(chunk.data):
-            yield (
-                _Source(chunk.file, chunk.byte_offset + line.offset, line.raw),
-                line.body,
-                line.reason,
-                line.source_lines,
-            )
-        return
-    for stored in chunk.data.splitlines():
-        try:
-            record = decode(stored)
-        except ValueError:
-            yield _Source(chunk.file, chunk.byte_offset, stored), None, "unreadable_record", 1
-            continue
-        source = _Source(record.file, record.byte_offset, record.raw)
-        found = list(unwrap(record.raw))
-        # One record is one line of the account, whatever pieces it once came in.
-        whole = next((line for line in found if line.body is not None), found[0] if found else None)
-        if whole is None:
-            yield source, None, "blank", 1
-        else:
-            yield source, whole.body, whole.reason, 1
-
-
 def _quarantine(
     account: LineAccount,
     bad: list[QuarantinedLine],
@@ -235,7 +247,7 @@ def _quarantine(
     lines: int = 1,
 ) -> None:
     account.quarantined[reason] += lines
-    bad.append(QuarantinedLine(reason, detail, source.uri, source.byte_offset, source.raw))
+    bad.append(QuarantinedLine(reason, detail, source.uri, source.byte_offset, source.raw, source.object))
 
 
 def _statement_time(statement: dict[str, Any]) -> int:
