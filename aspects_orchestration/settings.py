@@ -59,6 +59,7 @@ from aspects_orchestration.setting_values import (
 from aspects_orchestration.warehouse.ttl import DataTtl, parse_ttl
 
 XapiSource = Literal["ralph", "vector"]
+TransformEngine = Literal["fast", "stock"]
 AgentIfiType = Literal["external_id", "mbox", "mbox_sha1sum"]
 
 DEFAULT = "default"
@@ -249,6 +250,11 @@ class _Given(BaseSettings):
         "Processes that transform events within one partition.",
         "the CPUs this process may use",
     )
+    transform_engine: Annotated[TransformEngine, one_of("fast", "stock")] = _setting(
+        "ASPECTS_TRANSFORM_ENGINE",
+        "`fast`, or `stock`: event-routing-backends as it is, many times slower. Both give the same statements.",
+        default="fast",
+    )
     max_line_bytes: Annotated[int, whole_number(1024, 2**31 - 1, "a size in bytes")] = _setting(
         "ASPECTS_MAX_LINE_BYTES",
         "A longer line is quarantined without being held in memory. Bytes.",
@@ -335,6 +341,7 @@ class Settings:
     lms_database_url: SecretStr | None
     first_month: str
     transform_workers: int
+    transform_engine: TransformEngine
     max_line_bytes: int
     alert_urls: tuple[SecretStr, ...]
     origins: Mapping[str, str] = field(default_factory=dict, repr=False, hash=False, compare=False)
@@ -546,6 +553,7 @@ class _Resolution:
             lms_database_url=given.lms_database_url,
             first_month=given.first_month,
             transform_workers=given.transform_workers or _usable_cpus(),
+            transform_engine=given.transform_engine,
             max_line_bytes=given.max_line_bytes,
             alert_urls=tuple(SecretStr(url) for url in split_urls(given.alert_urls or SecretStr(""))),
             origins=self._origins,
@@ -817,6 +825,7 @@ def effective_settings(settings: Settings) -> tuple[EffectiveSetting, ...]:
         else "",
         "ASPECTS_FIRST_MONTH": settings.first_month,
         "ASPECTS_TRANSFORM_WORKERS": str(settings.transform_workers),
+        "ASPECTS_TRANSFORM_ENGINE": settings.transform_engine,
         "ASPECTS_MAX_LINE_BYTES": str(settings.max_line_bytes),
         "ASPECTS_ALERT_URLS": ",".join(MASK for _ in settings.alert_urls),
     }

@@ -1,4 +1,4 @@
--- Creates a lock: who creates the table first holds it, and its rows say who and since when.
+-- Creates a lock: who first gives the table the lock's name holds it, and its rows say who and since when.
 CREATE TABLE {database:Identifier}.{table:Identifier} /*on_cluster*/
 (
     run_id String,

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import version
 
+from aspects_orchestration.errors import WarehouseError
 from aspects_orchestration.replay.pool import WorkerPool
 from aspects_orchestration.replay.progress import Progress
 from aspects_orchestration.replay.result import FileDamage, LoadAccount, utc_now
@@ -23,7 +25,7 @@ from aspects_orchestration.tracking.chunks import Chunk, HalfLine, Item, Oversiz
 from aspects_orchestration.tracking.compression import Damage
 from aspects_orchestration.tracking.quarantine import QuarantinedLine, encode, object_name
 from aspects_orchestration.tracking.stores import LogFile, S3Options, open_store
-from aspects_orchestration.warehouse.client import Warehouse
+from aspects_orchestration.warehouse.client import UnreachableError, Warehouse
 from aspects_orchestration.warehouse.records import StagedChunk, remember_files, remember_progress
 from aspects_orchestration.window import Window
 from aspects_orchestration.xapi.identities import SiteSource
@@ -110,15 +112,22 @@ class Reading:
         # Compressed logs grow about tenfold; a worker takes a second to start, and is worth it from some chunks on.
         workers = max(1, min(self.settings.transform_workers, 1 + (stored_bytes >> 20)))
         saved = time.monotonic()
-        with WorkerPool(self._worker_setup(), workers) as pool:
-            for loaded in pool.load(self._chunks(progress)):
-                if loaded is not None:
-                    self._take(*loaded)
-                    progress.took(loaded[1])
-                progress.tell()
-                if time.monotonic() - saved > _FLUSH_S:
-                    self._save()
-                    saved = time.monotonic()
+        try:
+            with WorkerPool(self._worker_setup(), workers) as pool:
+                for loaded in pool.load(self._chunks(progress)):
+                    if loaded is not None:
+                        self._take(*loaded)
+                        progress.took(loaded[1])
+                    progress.tell()
+                    if time.monotonic() - saved > _FLUSH_S:
+                        self._save()
+                        saved = time.monotonic()
+        except UnreachableError:
+            raise  # there is nowhere to save it
+        except BaseException:  # terminated from outside too: the next attempt shall go on from here
+            with suppress(WarehouseError):
+                self._save()
+            raise
         self._save()
         progress.tell(finally_=True)
         self.account.check()
@@ -138,6 +147,7 @@ class Reading:
             site=self.site,
             s3=self.s3,
             max_line_bytes=self.settings.max_line_bytes,
+            engine=self.settings.transform_engine,
         )
 
     def _chunks(self, progress: Progress) -> Iterator[WorkChunk]:
@@ -186,7 +196,9 @@ class Reading:
         self._open[uri] -= 1
         if self._open[uri] == 0:
             file = self._read_files.pop(uri)
-            self._unsaved_files.append(FileSummary(uri, file.etag, file.size, self.account.files[uri]))
+            # A last line that is not read yet may be the only one of its month: such a file stays unknown.
+            etag = f"{file.etag} half-written" if uri in self.account.half_lines else file.etag
+            self._unsaved_files.append(FileSummary(uri, etag, file.size, self.account.files[uri]))
 
     def _save(self) -> None:
         """Remember which chunks are staged, and what whole files hold."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import calendar
 import io
+import os
 from collections.abc import Iterable, Mapping
 
 from aspects_orchestration.replay.result import LISTED_FILES, LoadAccount, LoadResult
@@ -13,13 +14,18 @@ from aspects_orchestration.window import month_window
 
 
 def account_by_file(account: LoadAccount) -> str:
-    """The lines of each file and where they went, as a Markdown table; the largest files first, then the sum."""
+    """The lines of each file and where they went, as a Markdown table; the largest files first, then the sum.
+
+    Names are shown below the folder that all files share.
+    """
+    shared = _shared_folder(account.files)
     rows = [
-        "| file | lines | gave statements | skipped | quarantined | statements |",
+        f"Files below `{shared}`\n" if shared else "",
+        "| file | lines | loaded | skipped | quarantined | statements |",
         "|---|--:|--:|--:|--:|--:|",
     ]
     files = sorted(account.files.items(), key=lambda item: (-item[1].lines, item[0]))
-    rows += [_file_row(uri, one) for uri, one in files[:LISTED_FILES]]
+    rows += [_file_row(uri.removeprefix(shared), one) for uri, one in files[:LISTED_FILES]]
     rest = LineAccount()
     for _, one in files[LISTED_FILES:]:
         rest += one
@@ -125,6 +131,13 @@ def numbers(result: LoadResult) -> Mapping[str, int | float]:
             "outside_window": result.statements.outside_window,
         }
     return found
+
+
+def _shared_folder(uris: Iterable[str]) -> str:
+    """The longest prefix of all URIs that ends with a slash."""
+    # Characters, not path components: the parts of a URI are no path of this machine.
+    folder, slash, _ = os.path.commonprefix(list(uris)).rpartition("/")  # noqa: RUF071
+    return folder + slash
 
 
 def _file_row(name: str, one: LineAccount) -> str:

@@ -14,7 +14,7 @@ from itertools import islice
 from pathlib import Path
 from typing import IO, Final, cast
 
-import zstandard
+from backports import zstd
 
 from aspects_orchestration.samples import site
 from aspects_orchestration.samples.generate import SampleLine, generate
@@ -33,7 +33,7 @@ def _compressing(path: Path, compression: str) -> Iterator[IO[bytes]]:
             with gzip.GzipFile(filename="", mode="wb", compresslevel=6, fileobj=raw, mtime=0) as stream:
                 yield cast(IO[bytes], stream)
         elif compression == "zst":
-            with zstandard.ZstdCompressor(level=3).stream_writer(raw, closefd=False) as stream:
+            with zstd.ZstdFile(raw, "wb", level=3) as stream:
                 yield cast(IO[bytes], stream)
         elif compression == "bz2":
             with bz2.BZ2File(raw, "wb") as stream:

@@ -15,11 +15,11 @@ import stat
 import time
 import urllib.parse
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Final, Protocol, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, Protocol
 
 from aspects_orchestration.errors import AspectsError, LogStoreError
 
@@ -640,13 +640,14 @@ class S3Store:
             raise self._error(error, uri, doing="written") from None
 
     def write(self, uri: str, chunks: Iterable[bytes]) -> None:
-        from boto3.s3.transfer import TransferConfig
+        from smart_open import s3
 
         bucket, key = _bucket_and_key(uri)
-        config = TransferConfig(use_threads=False)
         try:
-            with closing(_Chunks(chunks)) as body:
-                self._client.upload_fileobj(cast(BinaryIO, body), bucket, key, Config=config)
+            # A multipart upload that an exception leaves is aborted, and no object appears.
+            with s3.open(bucket, key, "wb", client=self._client) as target:
+                for chunk in chunks:
+                    target.write(chunk)
         except Exception as error:
             raise self._error(error, uri, doing="written") from None
 
@@ -768,33 +769,6 @@ class _S3Source:
 
     def close(self) -> None:
         self._body.close()
-
-
-class _Chunks(io.RawIOBase):
-    """Chunks as a file, for an upload."""
-
-    def __init__(self, chunks: Iterable[bytes]) -> None:
-        super().__init__()
-        self._chunks = iter(chunks)
-        self._rest = b""
-
-    def readable(self) -> bool:
-        return True
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        pieces: list[bytes] = []
-        missing = size if size is not None and size >= 0 else None
-        while missing is None or missing > 0:
-            if not self._rest:
-                self._rest = next(self._chunks, b"")
-                if not self._rest:
-                    break
-            piece = self._rest if missing is None else self._rest[:missing]
-            self._rest = self._rest[len(piece) :]
-            pieces.append(piece)
-            if missing is not None:
-                missing -= len(piece)
-        return b"".join(pieces)
 
 
 def _bucket_and_key(uri: str) -> tuple[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from aspects_orchestration.warehouse.client import Warehouse, with_retries
 
@@ -14,8 +14,7 @@ _TIME = struct.Struct("<q")
 _PLACE = struct.Struct("<QH")
 
 
-@dataclass(frozen=True)
-class StagedStatement:
+class StagedStatement(NamedTuple):
     """One statement on its way to staging.
 
     Attributes:
@@ -38,19 +37,19 @@ class StagedStatement:
 def encode(rows: Sequence[StagedStatement]) -> bytes:
     """Rows as RowBinary, in the order of STAGING_COLUMNS."""
     pieces: list[bytes] = []
-    for row in rows:
-        file = row.file.encode()
-        identity = bytes.fromhex(row.event_id.replace("-", ""))
+    for event_id, emission_micros, event, file, byte_offset, number in rows:
+        identity = bytes.fromhex(event_id.replace("-", ""))
+        uri = file.encode()
         # A UUID is two little-endian 64-bit halves, the high one first.
         pieces += (
             identity[7::-1],
             identity[:7:-1],
-            _TIME.pack(row.emission_micros),
-            _varint(len(row.event)),
-            row.event,
-            _varint(len(file)),
-            file,
-            _PLACE.pack(row.byte_offset, row.number),
+            _TIME.pack(emission_micros),
+            _varint(len(event)),
+            event,
+            _varint(len(uri)),
+            uri,
+            _PLACE.pack(byte_offset, number),
         )
     return b"".join(pieces)
 

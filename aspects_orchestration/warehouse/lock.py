@@ -1,8 +1,9 @@
 """One load of a month at a time, whatever machines the runs are on.
 
-The lock is a table in the project's own database: creating it succeeds for one run only. Its holder signs it every
-few seconds by the server's clock. A lock whose holder is silent, or is a process of this machine that has ended, is
-taken over by renaming it away, which again succeeds for one run only.
+The lock is a table in the project's own database, made and signed under a name of its own: renaming it to the lock's
+name succeeds for one run only. Its holder signs it every few seconds by the server's clock. A lock whose holder is
+silent, or is a process of this machine that has ended, is taken over by renaming it away, which again succeeds for one
+run only.
 """
 
 from __future__ import annotations
@@ -40,6 +41,14 @@ class Lock:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._sign_on, name="lock heartbeat", daemon=True)
 
+    def names(self) -> dict[str, str]:
+        """The parameters by which a statement makes sure, in itself, that the lock is still this run's."""
+        return {
+            "lock_database": self._database,
+            "lock_table": self._table,
+            "run_id": self._warehouse.run_id,
+        }
+
     def check(self) -> None:
         """Make sure that the lock is still this run's.
 
@@ -59,14 +68,7 @@ class Lock:
             )
 
     def _sign(self) -> None:
-        self._warehouse.run(
-            "lock_heartbeat",
-            database=self._database,
-            table=self._table,
-            run_id=self._warehouse.run_id,
-            host=_this_process(),
-            pid=os.getpid(),
-        )
+        _sign(self._warehouse, self._database, self._table)
 
     def _sign_on(self) -> None:
         while not self._stop.wait(HEARTBEAT_S):
@@ -101,23 +103,57 @@ def locked(
     """
     lock = Lock(warehouse, database, table)
     for _attempt in range(5):
-        try:
-            warehouse.run("lock_create", database=database, table=table)
+        if _claim(warehouse, database, table):
             break
-        except WarehouseError as error:
-            if _TABLE_EXISTS not in str(error):
-                raise
         _take_over(warehouse, database, table, say)
     else:
         raise LockedError(
             f"the lock {database}.{table} is contended by several runs", do="Run again in a minute."
         )
-    lock._sign()
+    _drop_left_over(warehouse, database, table)
     lock._thread.start()
     try:
         yield lock
     finally:
         lock._release()
+
+
+def _claim(warehouse: Warehouse, database: str, table: str) -> bool:
+    """Make a signed lock and give it the lock's name; False if that name is taken.
+
+    A run that is killed in between leaves no lock that nobody has signed and nobody may take over.
+    """
+    claim = f"{table}_claim_{uuid.uuid4().hex[:12]}"
+    warehouse.run("lock_create", database=database, table=claim)
+    try:
+        _sign(warehouse, database, claim)
+        warehouse.run("table_rename", database=database, table=claim, new_table=table)
+    except WarehouseError as error:
+        if _UNKNOWN_TABLE in str(error):
+            return False  # cleaned up by a run that was faster
+        warehouse.run("table_drop", database=database, table=claim)
+        if _TABLE_EXISTS in str(error):
+            return False
+        raise
+    return True
+
+
+def _sign(warehouse: Warehouse, database: str, table: str) -> None:
+    warehouse.run(
+        "lock_heartbeat",
+        database=database,
+        table=table,
+        run_id=warehouse.run_id,
+        host=_this_process(),
+        pid=os.getpid(),
+    )
+
+
+def _drop_left_over(warehouse: Warehouse, database: str, table: str) -> None:
+    """Drop the claims and stale locks of runs that were killed; a living contender's is made anew."""
+    for kind in ("claim", "stale"):
+        for (name,) in warehouse.rows("tables_like", database=database, prefix=f"{table}_{kind}_"):
+            warehouse.run("table_drop", database=database, table=name)
 
 
 def _take_over(warehouse: Warehouse, database: str, table: str, say: Callable[[str], None]) -> None:
@@ -144,7 +180,12 @@ def _take_over(warehouse: Warehouse, database: str, table: str, say: Callable[[s
         if _UNKNOWN_TABLE in str(error):
             return  # somebody else was first; the next attempt sees their lock
         raise
-    renamed = warehouse.row("lock_holder", database=database, table=aside)[0]
+    try:
+        renamed = warehouse.row("lock_holder", database=database, table=aside)[0]
+    except WarehouseError as error:
+        if _UNKNOWN_TABLE in str(error):
+            return  # a run that was faster has cleaned up
+        raise
     if heartbeats and renamed != holder:
         warehouse.run("table_rename", database=database, table=aside, new_table=table)
         raise LockedError(

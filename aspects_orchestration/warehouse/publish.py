@@ -15,6 +15,7 @@ from typing import Any
 
 from aspects_orchestration.errors import WarehouseError
 from aspects_orchestration.warehouse.client import UnreachableError, Warehouse, with_retries
+from aspects_orchestration.warehouse.lock import Lock
 
 SLICE_STATEMENTS = 500_000
 #: ClickHouse's own advice for a partition; it delays inserts at 1,000 and refuses them at 3,000 parts.
@@ -177,17 +178,15 @@ def plan_publish(
         staging_database=target.staging_database,
         staging_table=target.staging_table,
     )
-    counted = [
-        CountedSlice(
-            one,
-            *map(
-                int,
-                warehouse.row("publish_slice_count", step=step, **target.names(), **one.bounds()),
-            ),
-        )
-        for one in cut_slices([(int(minute), int(rows)) for minute, rows in minutes], limit)
-    ]
-    return PublishPlan(tuple(counted))
+    slices = cut_slices([(int(minute), int(rows)) for minute, rows in minutes], limit)
+    return PublishPlan(tuple(_counted(warehouse, target, one, step) for one in slices))
+
+
+def _counted(warehouse: Warehouse, target: Target, one: Slice, step: str) -> CountedSlice:
+    row = with_retries(
+        lambda: warehouse.row("publish_slice_count", step=step, **target.names(), **one.bounds())
+    )
+    return CountedSlice(one, *map(int, row))
 
 
 def publish(
@@ -196,38 +195,67 @@ def publish(
     plan: PublishPlan,
     *,
     step: str,
-    before_slice: Callable[[], None],
+    lock: Lock,
     say: Say,
+    before_insert: Callable[[Slice], None] = lambda _: None,
 ) -> int:
     """Insert what the plan found missing, and verify each slice.
 
     Args:
         warehouse, target, plan: where, and what.
         step: named in `log_comment`.
-        before_slice: called before each insert; raises if this run must not go on (the lock was lost).
+        lock: of the month; looked at before each insert and, by the server, at its beginning.
         say: told of progress, and of what is waited for.
+        before_insert: told of each slice that is about to be inserted.
 
     Returns:
-        The number of ids inserted.
+        The number of ids inserted. Each slice is counted anew just before it is inserted: what another writer has
+        brought since the plan was made is not ours.
 
     Raises:
         WarehouseError: no room on the disk, merges that do not catch up, or a slice that does not hold its ids.
     """
     sizes = _bytes_per_statement(warehouse, target)
     inserted, told = 0, time.monotonic()
-    for one in plan.slices:
-        if not one.new:
+    _wait_for_others(warehouse, step, say)
+    for planned in plan.slices:
+        if not planned.new:
             continue
         wait_for_merges(warehouse, target.database, target.table, target.partition_id, say=say)
-        _check_room(warehouse, target, int(one.new * sizes))
-        before_slice()
-        _insert_slice(warehouse, target, one, step, say)
-        _verify(warehouse, target, one, step)
+        _check_room(warehouse, target, int(planned.new * sizes))
+        one = _counted(warehouse, target, planned.slice, step)
+        if one.new:
+            lock.check()
+            before_insert(one.slice)
+            _insert_slice(warehouse, target, one, step, lock, say)
+        _verify(warehouse, target, one, step, lock)
         inserted += one.new
         if time.monotonic() - told > _TELL_S:
             say(f"published {inserted} of {plan.new} statements")
             told = time.monotonic()
     return inserted
+
+
+def insert_step(step: str, one: Slice) -> str:
+    """The step in the `log_comment` of a slice's insert; no other query has it."""
+    return f"{step} insert {one.start} {one.end} {one.remainder}/{one.modulus}"
+
+
+def _wait_for_others(warehouse: Warehouse, step: str, say: Say) -> None:
+    """Let inserts of dead runs end, so that what they bring is seen when ids are compared."""
+    started, told = time.monotonic(), False
+    while with_retries(
+        lambda: warehouse.row("publish_of_others", step=f"{step} insert ", run_id=warehouse.run_id)[0]
+    ):
+        if not told:
+            say("waiting for an insert of an earlier run that ClickHouse still works on")
+            told = True
+        if time.monotonic() - started > _WAIT_FOR_MERGES_S:
+            raise WarehouseError(
+                "ClickHouse still works on an insert of an earlier run of this month after half an hour",
+                do="Look at it in system.processes, stop it with KILL QUERY, then run again.",
+            )
+        time.sleep(0.5)
 
 
 def wait_for_merges(
@@ -260,14 +288,17 @@ def wait_for_merges(
         time.sleep(1)
 
 
-def _insert_slice(warehouse: Warehouse, target: Target, one: CountedSlice, step: str, say: Say) -> None:
+def _insert_slice(
+    warehouse: Warehouse, target: Target, one: CountedSlice, step: str, lock: Lock, say: Say
+) -> None:
     def insert() -> None:
         warehouse.run(
             "publish_slice_insert",
-            step=step,
+            step=insert_step(step, one.slice),
             settings=_INSERT_SETTINGS,
             **target.names(),
             **one.slice.bounds(),
+            **lock.names(),
         )
 
     try:
@@ -283,11 +314,12 @@ def _insert_slice(warehouse: Warehouse, target: Target, one: CountedSlice, step:
         insert()
 
 
-def _verify(warehouse: Warehouse, target: Target, one: CountedSlice, step: str) -> None:
+def _verify(warehouse: Warehouse, target: Target, one: CountedSlice, step: str, lock: Lock) -> None:
     found = with_retries(
         lambda: warehouse.row("publish_slice_verify", step=step, **target.names(), **one.slice.bounds())[0]
     )
     if found != one.ids:
+        lock.check()
         raise WarehouseError(
             f"{target.database}.{target.table} holds {found} of {one.ids} ids of a slice that was just inserted",
             do="Run again: what is missing is inserted, nothing twice. If it stays so, look for a TTL or a mutation"

@@ -43,6 +43,9 @@ class Identity:
 class Identities(Protocol):
     """The site's own mapping from users to external ids."""
 
+    #: Whether one query for many users is cheaper than many for one, so that `prefetch` is worth calling.
+    asks_for_many: bool
+
     def by_id(self, user_id: int) -> Identity | None:
         """The user with this LMS id, or None."""
 
@@ -50,7 +53,7 @@ class Identities(Protocol):
         """The user with this username, or None."""
 
     def prefetch(self, user_ids: set[int], usernames: set[str]) -> None:
-        """Fetch these users at once, where one query for many is cheaper than many for one."""
+        """Fetch these users at once."""
 
 
 class Courses(Protocol):
@@ -103,8 +106,8 @@ class _Users:
 
     def filter(self, *, username: object) -> _Query:
         found = _identities().by_username(str(username))
-        if found is None:
-            _site.missed = UNKNOWN_USER
+        # Asked after an id that was nobody's: a name that is found settles it.
+        _site.missed = UNKNOWN_USER if found is None else None
         return _Query(found)
 
 

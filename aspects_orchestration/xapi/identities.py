@@ -163,6 +163,8 @@ def _bad_row(uri: str, setting: str, number: int, why: str) -> IdentityError:
 class FileIdentities:
     """Identities from an indexed file; safe to open in many processes."""
 
+    asks_for_many = False
+
     def __init__(self, path: Path) -> None:
         self._index = _read_only(path)
 
@@ -216,9 +218,13 @@ class WarehouseIdentities:
         warehouse: a connection.
         event_sink: the database's name.
         with_email: also ask for e-mail addresses; needs personal data in ClickHouse (ASPECTS_ENABLE_PII).
+        kept: so many users and names are kept at hand.
     """
 
-    def __init__(self, warehouse: Warehouse, event_sink: str, *, with_email: bool) -> None:
+    asks_for_many = True
+
+    def __init__(self, warehouse: Warehouse, event_sink: str, *, with_email: bool, kept: int = _KEPT) -> None:
+        self._kept = kept
         self._warehouse = warehouse
         self._event_sink = event_sink
         self._query = "identities_with_email" if with_email else "identities"
@@ -239,12 +245,13 @@ class WarehouseIdentities:
 
     def prefetch(self, user_ids: set[int], usernames: set[str]) -> None:
         """Ask for all of these that are not known yet, in one query."""
+        if len(self._by_id) + len(self._by_username) > self._kept:
+            # First of all: whoever is forgotten here must be asked for again below, not taken for unknown.
+            self._by_id.clear()
+            self._by_username.clear()
         # The column is Int32: what does not fit is nobody, and must not fail the query for all.
         ids = {one for one in user_ids - self._by_id.keys() if 0 <= one < 2**31}
         names = {one for one in usernames - self._by_username.keys() if _encodable(one)}
-        if len(self._by_id) + len(self._by_username) > _KEPT:
-            self._by_id.clear()
-            self._by_username.clear()
         self._by_id.update(dict.fromkeys(user_ids - self._by_id.keys()))
         self._by_username.update(dict.fromkeys(usernames - self._by_username.keys()))
         if not ids and not names:

@@ -6,30 +6,29 @@ This module and all it imports stay free of dagster and pandas, so that a worker
 from __future__ import annotations
 
 import ctypes
-import json
+import multiprocessing
+import os
 import signal
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from multiprocessing.process import BaseProcess
+from typing import TYPE_CHECKING, NamedTuple
 
 from aspects_orchestration.tracking.account import LineAccount
 from aspects_orchestration.tracking.catalog import hour_of
-from aspects_orchestration.tracking.events import (
-    Event,
-    UnreadableEventError,
-    event_time,
-    parse_event,
-    statement_micros,
-)
-from aspects_orchestration.tracking.lines import SKIP_REASONS, unwrap
+from aspects_orchestration.tracking.events import Event, UnreadableEventError, event_time, parse_event
+from aspects_orchestration.tracking.lines import SKIP_REASONS, unwrap, why_unreadable
+from aspects_orchestration.tracking.names import KnownNames
 from aspects_orchestration.tracking.quarantine import QuarantinedLine, decode, encode, object_name
 from aspects_orchestration.tracking.stores import S3Options, open_store
 from aspects_orchestration.warehouse.client import Warehouse
 from aspects_orchestration.warehouse.load import StagedStatement, stage
 from aspects_orchestration.window import Window
 from aspects_orchestration.xapi import erb
+from aspects_orchestration.xapi.engine import Engine, StockEngine
 from aspects_orchestration.xapi.erb import UntransformableError
 from aspects_orchestration.xapi.identities import SiteSource, wanted
 
@@ -53,6 +52,7 @@ class WorkerSetup:
         site: where users and courses come from.
         s3: how to reach S3.
         max_line_bytes: longer lines stay in quarantine.
+        engine: ASPECTS_TRANSFORM_ENGINE: fast or stock.
     """
 
     run_id: str
@@ -67,6 +67,7 @@ class WorkerSetup:
     site: SiteSource
     s3: S3Options
     max_line_bytes: int
+    engine: str
 
 
 @dataclass(frozen=True)
@@ -87,8 +88,7 @@ class WorkChunk:
     from_quarantine: bool = False
 
 
-@dataclass(frozen=True)
-class _Source:
+class _Source(NamedTuple):
     """Where a line came from, and how it stood there (or the object that holds it)."""
 
     uri: str
@@ -108,6 +108,8 @@ class Worker:
         self._transformer = erb.boot(lms_root_url=setup.lms_root_url, actor_type=setup.actor_type)
         self._warehouse = Warehouse(setup.address, run_id=setup.run_id, cluster=setup.cluster)
         self._identities, self._courses = setup.site.open(self._warehouse)
+        self._engine: Engine = StockEngine(self._transformer)
+        self._known = KnownNames(self._transformer.registered) if setup.engine == "fast" else None
         self._first = setup.window.start_micros
         self._end = setup.window.end_micros
 
@@ -116,13 +118,14 @@ class Worker:
         account = LineAccount(bytes=len(chunk.data))
         bad: list[QuarantinedLine] = []
         events = list(self._events(chunk, account, bad))
-        # Ask for all of the chunk's users at once; the transformers then ask one by one.
-        self._identities.prefetch(*wanted([erb.user_key(event) for event, _, _ in events]))
+        if self._identities.asks_for_many:
+            # All of the chunk's users at once; the transformers then ask one by one.
+            self._identities.prefetch(*wanted([erb.user_key(event) for event, _, _, _ in events]))
         rows: list[StagedStatement] = []
         with erb.site(self._identities, self._courses):
-            for event, source, place in events:
+            for event, moment, source, place in events:
                 try:
-                    rows += self._rows(event, chunk.file, place, account)
+                    rows += self._rows(event, moment, chunk.file, place, account)
                 except UntransformableError as failure:
                     _quarantine(account, bad, failure.reason, source, failure.detail)
         self._keep(chunk, bad)
@@ -135,12 +138,17 @@ class Worker:
 
     def _events(
         self, chunk: WorkChunk, account: LineAccount, bad: list[QuarantinedLine]
-    ) -> Iterator[tuple[Event, _Source, int]]:
+    ) -> Iterator[tuple[Event, int, _Source, int]]:
         """The chunk's events of the window that have a transformer; all other lines are accounted for here."""
         for source, body, reason, lines in self._lines(chunk):
             account.lines += lines
             if reason is not None and reason in SKIP_REASONS:
                 account.skipped[reason] += lines
+                continue
+            if body is not None and self._known is not None and not self._known.may_be_in(body):
+                account.skipped["no_transformer"] += 1
+                if lines > 1:
+                    account.skipped["continued"] += lines - 1
                 continue
             try:
                 if body is None:
@@ -149,9 +157,10 @@ class Worker:
             except UnreadableEventError as failure:
                 if failure.reason == "not_an_event":
                     account.skipped[failure.reason] += lines
-                else:
-                    account.undated += lines
-                    _quarantine(account, bad, failure.reason, source, "", lines)
+                    continue
+                finer = why_unreadable(body) if body is not None else None
+                account.undated += lines
+                _quarantine(account, bad, finer or failure.reason, source, "", lines)
                 continue
             # A line in pieces (Docker, CRI) is one event: the further pieces have no event of their own.
             if lines > 1:
@@ -174,7 +183,7 @@ class Worker:
             account.assumed_utc += assumed
             # In quarantine records several lines may come from one place; here it orders and counts, so use ours.
             place = source.byte_offset if not chunk.from_quarantine else chunk.byte_offset + account.lines
-            yield event, source, place
+            yield event, moment, source, place
 
     def _lines(self, chunk: WorkChunk) -> Iterator[_Line]:
         """Each line of a chunk: where it is from, its event's JSON or why there is none, and its count of lines."""
@@ -208,27 +217,23 @@ class Worker:
         size = next((file.size for file in store.list()), 0)
         return store.get(uri) if size <= self._setup.max_line_bytes else None
 
-    def _rows(self, event: Event, file: str, place: int, account: LineAccount) -> list[StagedStatement]:
-        statements = self._transformer.statements(event)
+    def _rows(
+        self, event: Event, moment: int, file: str, place: int, account: LineAccount
+    ) -> list[StagedStatement]:
+        statements = self._engine.statements(event, moment)
         if not statements:
             account.skipped["no_statement"] += 1
             return []
-        rows = []
-        outside = 0
-        for number, statement in enumerate(statements):
-            moment = _statement_time(statement)
-            if not self._first <= moment < self._end:
-                outside += 1
-                continue
-            rows.append(StagedStatement(statement["id"], moment, _as_json(statement), file, place, number))
         account.with_statements += 1
-        account.outside_window += outside
+        rows = []
+        for number, one in enumerate(statements):
+            if self._first <= one.emission_micros < self._end:
+                account.verbs[one.verb] += 1
+                rows.append(
+                    StagedStatement(one.event_id, one.emission_micros, one.event, file, place, number)
+                )
         account.statements += len(rows)
-        account.verbs.update(
-            statement["verb"]["id"]
-            for statement in statements
-            if self._first <= _statement_time(statement) < self._end
-        )
+        account.outside_window += len(statements) - len(rows)
         return rows
 
     def _keep(self, chunk: WorkChunk, bad: list[QuarantinedLine]) -> None:
@@ -250,28 +255,6 @@ def _quarantine(
     bad.append(QuarantinedLine(reason, detail, source.uri, source.byte_offset, source.raw, source.object))
 
 
-def _statement_time(statement: dict[str, Any]) -> int:
-    try:
-        return statement_micros(statement["timestamp"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise UntransformableError("no_statement_time", type(error).__name__) from None
-
-
-def _as_json(statement: dict[str, Any]) -> bytes:
-    """The statement as stored: JSON text in UTF-8, with the numbers exactly as the transformer left them.
-
-    Raises:
-        UntransformableError: a number that JSON has not (NaN, infinity), which every later reader would stumble over.
-    """
-    try:
-        text = json.dumps(statement, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-        return text.encode()
-    except UnicodeEncodeError:  # lone surrogates have no UTF-8, but an escape
-        return json.dumps(statement, allow_nan=False, separators=(",", ":")).encode()
-    except ValueError:
-        raise UntransformableError("number_without_json", "NaN or infinity in the statement") from None
-
-
 _worker: Worker | None = None
 
 
@@ -284,7 +267,16 @@ def start(setup: WorkerSetup) -> None:
     if sys.platform == "linux":
         with suppress(OSError, AttributeError):
             ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        # Killed before the line above, or on a system without it: waiting for work would never end.
+        threading.Thread(target=_end_with, args=(parent,), name="end with parent", daemon=True).start()
     _worker = Worker(setup)
+
+
+def _end_with(parent: BaseProcess) -> None:
+    parent.join()
+    os._exit(1)
 
 
 def load(chunk: WorkChunk) -> LineAccount:
