@@ -12,9 +12,13 @@
 -- The upstream schema itself is created by an administrator; this user cannot create or change it.
 -- Stopping its own queries needs no grant.
 
--- The raw statements: to find the ids that are there, and to insert those that are not. Materialized views behind
--- the table run with the rights of those who created them.
-GRANT SELECT, INSERT ON `xapi`.`xapi_events_all` TO `aspects_pipeline`;
+-- The raw statements: those whose ids are not there yet are inserted.
+GRANT INSERT ON `xapi`.`xapi_events_all` TO `aspects_pipeline`;
+
+-- To find the ids that are there. And materialized views that hang behind other views (those of the Aspects dbt project
+-- do) read their source with the rights of whoever inserts, unless they were created with SQL SECURITY DEFINER.
+GRANT SELECT ON `xapi`.* TO `aspects_pipeline`;
+GRANT SELECT ON `reporting`.* TO `aspects_pipeline`;
 
 -- Identities and courses: ASPECTS_IDENTITIES and ASPECTS_COURSES may be read from these tables.
 GRANT SELECT ON `event_sink`.external_id TO `aspects_pipeline`;
@@ -44,6 +48,9 @@ GRANT SELECT ON system.disks TO `aspects_pipeline`;
 
 -- Its own running queries, to stop those of a run that was killed.
 GRANT SELECT ON system.processes TO `aspects_pipeline`;
+
+-- Whether an insert that was cut off came to its end, for the materialized views behind it; no query texts.
+GRANT SELECT(event_date, type, log_comment) ON system.query_log TO `aspects_pipeline`;
 
 -- Optional, for mode rebuild alone: DROP PARTITION of a month in the raw table and in the tables chained behind it.
 GRANT ALTER DELETE ON `xapi`.* TO `aspects_pipeline`;

@@ -152,7 +152,7 @@ def test_enough_to_look_around(pipeline: Client, query: str) -> None:
         "INSERT INTO event_sink.external_id (username) VALUES ('x')",
         "SELECT count(bio) FROM event_sink.user_profile",
         "SELECT * FROM event_sink.course_enrollment",
-        "SELECT * FROM reporting.parsed",
+        "SELECT * FROM system.users",
         "SELECT * FROM file('/etc/hostname', LineAsString)",
         "SELECT * FROM url('http://127.0.0.1:1/', LineAsString)",
         "SYSTEM SHUTDOWN",
@@ -195,7 +195,7 @@ def test_the_file_is_valid_as_it_stands(admin: Client) -> None:
 
 def test_a_sites_names_take_the_place_of_the_defaults() -> None:
     grants = "\n".join(schema.pipeline_grants(SchemaNames("openedx", "raw`x", "sink", "own")))
-    assert r"GRANT SELECT, INSERT ON `openedx`.`raw\`x`" in grants
+    assert r"GRANT INSERT ON `openedx`.`raw\`x`" in grants
     assert "ON `sink`.external_id" in grants
     assert "ON `own`.*" in grants
     for default in ("`xapi`", "`event_sink`", "`aspects_orchestration`", " TO ", "CLUSTER"):

@@ -6,8 +6,9 @@ what stands in the table is recognised by its id, and until the counts agree not
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
+from typing import Any
 
 import orjson
 
@@ -18,11 +19,17 @@ from aspects_orchestration.replay.result import LoadResult, utc_now
 from aspects_orchestration.settings import Settings
 from aspects_orchestration.tracking.account import StatementAccount
 from aspects_orchestration.tracking.stores import S3Options, open_store
-from aspects_orchestration.warehouse import rebuild
-from aspects_orchestration.warehouse.client import Warehouse
+from aspects_orchestration.warehouse import rebuild, views
+from aspects_orchestration.warehouse.client import Warehouse, parameter_batches
 from aspects_orchestration.warehouse.lock import Lock, locked
-from aspects_orchestration.warehouse.publish import PublishPlan, Target, plan_publish, publish
-from aspects_orchestration.warehouse.records import LoadRecord, read_progress, remember_load, sample_modulus
+from aspects_orchestration.warehouse.publish import PublishPlan, Slice, Target, plan_publish, publish
+from aspects_orchestration.warehouse.records import (
+    LoadRecord,
+    end_unfinished,
+    read_progress,
+    remember_load,
+    sample_modulus,
+)
 from aspects_orchestration.window import partition_id
 
 
@@ -72,6 +79,7 @@ class _Load:
             quarantine="" if dry else self.quarantine,
             from_quarantine=self.plan.request.from_quarantine,
             catalogs=not dry,
+            verify=self.plan.request.verify,
         )
 
 
@@ -97,12 +105,24 @@ def load_month(
     say(_announcement(plan))
     reading = load.reading()
     if plan.request.dry_run:
-        return _result(load, reading, read_s=reading.read())
+        read_s = reading.read()
+        if plan.request.mode is Mode.REBUILD:
+            _describe_drop(load)
+        return _result(load, reading, read_s=read_s)
     lock_table = lock_name(settings, plan.request.month)
     with locked(warehouse, settings.orchestration_database, lock_table, say=say) as lock:
         _prepare_staging(load, reading)
         read_s = reading.read()
-        published = _publish(load, reading, lock)
+        counted = _count(load)
+        if counted.statements != reading.account.total.statements and reading.staged_before:
+            # What an earlier attempt had staged last, it may not have remembered, and its log may have gone since.
+            say("what an earlier attempt has staged does not fit the logs any more: reading them anew")
+            _drop_staging(load, load.staging)
+            reading = load.reading()
+            _prepare_staging(load, reading)
+            read_s += reading.read()
+            counted = _count(load)
+        published = _publish(load, reading, counted, lock)
         _seal_quarantine(load, reading)
         result = _result(load, reading, read_s=read_s, published=published)
         _drop_staging(load, load.staging)
@@ -137,13 +157,14 @@ def _read_progress(load: _Load, reading: Reading) -> None:
         # A file that changed since is read again from its beginning; nothing of its old version may stay.
         # Progress first: if this is cut off, the statements are read again, and staged twice is staged once.
         for table in (staging.progress_table, staging.table):
-            load.warehouse.run(
-                "staging_forget",
-                database=staging.database,
-                table=table,
-                files=sorted(stale),
-                settings={"lightweight_deletes_sync": 2},
-            )
+            for files in parameter_batches(sorted(stale)):
+                load.warehouse.run(
+                    "staging_forget",
+                    database=staging.database,
+                    table=table,
+                    files=files,
+                    settings={"lightweight_deletes_sync": 2},
+                )
     reading.staged_before = {
         (chunk.file, chunk.etag, chunk.byte_offset): chunk.account
         for chunk in chunks
@@ -170,10 +191,16 @@ class _Published:
     dropped: dict[str, int]
 
 
-def _publish(load: _Load, reading: Reading, lock: Lock) -> _Published:
-    target = load.target
-    step = f"publish {target.database}.{target.table} {load.plan.request.month}"
-    counted = plan_publish(load.warehouse, target, step=step)
+def _step(load: _Load) -> str:
+    return f"publish {load.target.database}.{load.target.table} {load.plan.request.month}"
+
+
+def _count(load: _Load) -> PublishPlan:
+    return plan_publish(load.warehouse, load.target, step=_step(load))
+
+
+def _publish(load: _Load, reading: Reading, counted: PublishPlan, lock: Lock) -> _Published:
+    target, step, month = load.target, _step(load), load.plan.request.month
     total = reading.account.total
     if counted.statements != total.statements:
         raise AccountError(
@@ -186,28 +213,63 @@ def _publish(load: _Load, reading: Reading, lock: Lock) -> _Published:
         f" of them in {target.database}.{target.table} already, {counted.new} to insert"
     )
     dropped: dict[str, int] = {}
+    followed = views.require_readable_chain(load.warehouse, target)
+    behind = views.behind(load.warehouse, target, month=month, step=step, say=load.say) if followed else []
     if load.plan.request.mode is Mode.REBUILD:
         dropped = _drop_month(load, lock, counted)
-        counted = counted.after_drop()
-    inserted = publish(load.warehouse, target, counted, step=step, before_slice=lock.check, say=load.say)
+        counted, behind = counted.after_drop(), []
+
+    flights: list[views.InFlight] = []
+
+    def before_insert(one: Slice) -> None:
+        if followed:
+            record = replace(_record(load, counted), state="publishing", account={views.BEHIND: behind})
+            flights[:] = [views.begin(load.warehouse, target, record, one)]
+
+    def after_break() -> None:
+        for flight in flights:
+            run_id, began = load.warehouse.run_id, load.started_at
+            if not views.came_to_its_end(
+                load.warehouse, target, flight, run_id=run_id, step=step, began=began
+            ):
+                load.say(views.warning(target))
+                behind.append(asdict(flight))
+
+    inserted = publish(
+        load.warehouse,
+        target,
+        counted,
+        step=step,
+        lock=lock,
+        say=load.say,
+        before_insert=before_insert,
+        after_break=after_break,
+    )
     statements = StatementAccount(
         statements=total.statements + total.outside_window,
         inserted=inserted,
-        already_there=counted.already_there,
+        already_there=counted.ids - inserted,
         duplicates=counted.duplicates,
         collisions=counted.collisions,
         outside_window=total.outside_window,
     )
     statements.check("the whole load")
     published = _Published(statements, counted.ids, dropped)
-    _remember(load, reading, counted, published)
+    _remember(load, reading, counted, published, behind)
+    end_unfinished(load.warehouse, target.staging_database, f"{target.database}.{target.table}", month)
     return published
 
 
-def _drop_month(load: _Load, lock: Lock, counted: PublishPlan) -> dict[str, int]:
+def _describe_drop(load: _Load) -> rebuild.RebuildPlan:
+    """Find and say what a rebuild drops; a dry run says it too."""
     chain = rebuild.plan_rebuild(load.warehouse, load.target)
     for line in chain.described():
         load.say(line)
+    return chain
+
+
+def _drop_month(load: _Load, lock: Lock, counted: PublishPlan) -> dict[str, int]:
+    chain = _describe_drop(load)
     lost = chain.rows_of_raw - counted.already_there
     if lost > 0 and not load.plan.request.allow_loss:
         raise WarehouseError(
@@ -220,38 +282,42 @@ def _drop_month(load: _Load, lock: Lock, counted: PublishPlan) -> dict[str, int]
     return rebuild.drop_partitions(load.warehouse, chain, say=load.say)
 
 
-def _remember(load: _Load, reading: Reading, counted: PublishPlan, published: _Published) -> None:
-    plan, target = load.plan, load.target
-    modulus = sample_modulus(counted.ids)
+def _remember(
+    load: _Load, reading: Reading, counted: PublishPlan, published: _Published, behind: list[dict[str, Any]]
+) -> None:
+    target = load.target
+    record = _record(load, counted)
     load.warehouse.run(
         "expected_ids_insert",
         database=target.staging_database,
         table="expected_ids",
         staging_database=target.staging_database,
         staging_table=target.staging_table,
-        run_id=load.warehouse.run_id,
-        month=plan.request.month,
-        modulus=modulus,
+        run_id=record.run_id,
+        month=record.month,
+        modulus=record.sample_modulus,
     )
     account = _result(load, reading, read_s=0, published=published).as_json()
-    remember_load(
-        load.warehouse,
-        target.staging_database,
-        LoadRecord(
-            run_id=load.warehouse.run_id,
-            target=f"{target.database}.{target.table}",
-            month=plan.request.month,
-            mode=plan.request.mode.value,
-            state="published",
-            since=plan.window.start,
-            until=plan.window.end,
-            started_at=load.started_at,
-            updated_at=utc_now(),
-            account=account,
-            expected_ids=counted.ids,
-            expected_hash=counted.ids_hash,
-            sample_modulus=modulus,
-        ),
+    account[views.BEHIND] = behind
+    remember_load(load.warehouse, target.staging_database, replace(record, account=account))
+
+
+def _record(load: _Load, counted: PublishPlan) -> LoadRecord:
+    plan, target = load.plan, load.target
+    return LoadRecord(
+        run_id=load.warehouse.run_id,
+        target=f"{target.database}.{target.table}",
+        month=plan.request.month,
+        mode=plan.request.mode.value,
+        state="published",
+        since=plan.window.start,
+        until=plan.window.end,
+        started_at=load.started_at,
+        updated_at=utc_now(),
+        account={},
+        expected_ids=counted.ids,
+        expected_hash=counted.ids_hash,
+        sample_modulus=sample_modulus(counted.ids),
     )
 
 

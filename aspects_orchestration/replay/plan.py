@@ -52,6 +52,7 @@ class LoadRequest:
             or URIs of files to restrict to.
         allow_expired: load a month that the TTL would drop.
         allow_loss: rebuild although events stand in the table that the logs do not hold.
+        verify: this share of the events, from 0 to 1, goes through both engines, which must agree.
     """
 
     month: str
@@ -62,6 +63,7 @@ class LoadRequest:
     sources: tuple[str, ...] = ("logs",)
     allow_expired: bool = False
     allow_loss: bool = False
+    verify: float = 0.0
 
     @property
     def from_quarantine(self) -> bool:

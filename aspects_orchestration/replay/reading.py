@@ -24,7 +24,7 @@ from aspects_orchestration.tracking.catalog import READER, FileSummary
 from aspects_orchestration.tracking.chunks import Chunk, HalfLine, Item, OversizePart, is_live, read_log
 from aspects_orchestration.tracking.compression import Damage
 from aspects_orchestration.tracking.quarantine import QuarantinedLine, encode, object_name
-from aspects_orchestration.tracking.stores import LogFile, S3Options, open_store
+from aspects_orchestration.tracking.stores import LogFile, LogStore, S3Options, open_store
 from aspects_orchestration.warehouse.client import UnreachableError, Warehouse
 from aspects_orchestration.warehouse.records import StagedChunk, remember_files, remember_progress
 from aspects_orchestration.window import Window
@@ -70,6 +70,7 @@ class Reading:
         quarantine: URI of the folder for this reading's quarantine objects; '' keeps none.
         from_quarantine: the files are quarantine objects, not logs.
         catalogs: remember what whole files hold.
+        verify: share of the events that goes through both engines.
         staged_before: accounts of chunks that are staged already, by (URI, etag, offset).
         account: the account so far.
         resumed_chunks: how many chunks were found staged.
@@ -87,6 +88,7 @@ class Reading:
     quarantine: str = ""
     from_quarantine: bool = False
     catalogs: bool = True
+    verify: float = 0.0
     staged_before: dict[tuple[str, str, int], LineAccount] = field(default_factory=dict)
     account: LoadAccount = field(default_factory=LoadAccount)
     resumed_chunks: int = 0
@@ -94,6 +96,7 @@ class Reading:
     _unsaved_files: list[FileSummary] = field(default_factory=list)
     _read_files: dict[str, LogFile] = field(default_factory=dict)
     _open: dict[str, int] = field(default_factory=dict)
+    _stores: dict[str, LogStore] = field(default_factory=dict)
 
     def read(self) -> float:
         """Read all files.
@@ -148,6 +151,7 @@ class Reading:
             s3=self.s3,
             max_line_bytes=self.settings.max_line_bytes,
             engine=self.settings.transform_engine,
+            verify=self.verify,
         )
 
     def _chunks(self, progress: Progress) -> Iterator[WorkChunk]:
@@ -157,7 +161,7 @@ class Reading:
             self.account.files.setdefault(file.uri, LineAccount())
             self._open[file.uri] = 1  # the reading itself; a file is whole when nothing of it is open
             items = read_log(
-                open_store(file.uri, s3=self.s3),
+                self._store(file.uri),
                 file,
                 live=not self.from_quarantine and is_live(file, now=now),
                 max_line_bytes=self.settings.max_line_bytes,
@@ -175,6 +179,13 @@ class Reading:
             progress.read(file.size)
             self._read_files[file.uri] = file
             self._close(file.uri)
+
+    def _store(self, uri: str) -> LogStore:
+        """The store of a file; one for all files of a bucket, as a client of S3 takes long to make."""
+        root = "/".join(uri.split("/", 3)[:3])
+        if root not in self._stores:
+            self._stores[root] = open_store(uri, s3=self.s3)
+        return self._stores[root]
 
     def _chunk(self, file: LogFile, item: Chunk) -> Iterator[WorkChunk]:
         # Counted here as well: the workers' accounts must come to the same.

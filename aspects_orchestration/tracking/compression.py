@@ -150,11 +150,27 @@ def decompressed(stream: BinaryIO) -> Iterator[bytes | Damage]:
         return
     for known in _FORMATS:
         if known.name == name:
-            yield from _Members(stream, known, head)
+            yield from _once(name, iter(_Members(stream, known, head)))
             return
     yield Damage(
         "unsupported", name, 0, None, f"{name} cannot be read; convert the file to gzip or plain UTF-8"
     )
+
+
+def _once(name: str, blocks: Iterator[bytes | Damage]) -> Iterator[bytes | Damage]:
+    """What was decompressed, unless it is an archive again: its lines would look like a log without events."""
+    for block in blocks:
+        if isinstance(block, bytes):
+            inner = compression_of(block[:64])
+            if inner != "plain":
+                yield Damage(
+                    "unsupported", f"{inner} in {name}", 0, None, "the file was compressed twice: decompress it once"
+                )
+                return
+            yield block
+            break
+        yield block
+    yield from blocks
 
 
 class _Members:

@@ -14,6 +14,8 @@ from aspects_orchestration.window import micros
 #: so many digits may be one. Looked for by translating all digits to one, which is many times faster than a regex.
 _LONG_INTEGER = b"0" * 19
 _DIGITS_ALIKE = bytes(48 if 48 <= byte <= 57 else 32 for byte in range(256))
+#: First characters of what the standard library takes for JSON.
+_JSON_STARTS = frozenset('{["-0123456789tfnNI \t\n\r')
 #: The year 5138 in seconds: a larger number is some other unit, and no time that anyone can vouch for.
 _LAST_EPOCH_S = 100_000_000_000
 #: From 1970 to 2106: what ClickHouse's DateTime holds, and so what its TTL and the catalog's hours can tell apart.
@@ -116,8 +118,8 @@ def _moment(text: str) -> datetime:
 
 
 def _nested(value: Any) -> Any:
-    if not isinstance(value, str):
-        return value
+    if not isinstance(value, str) or value[:1] not in _JSON_STARTS:
+        return value  # most texts are form data: no parser needs to be asked
     try:
         return _loads(value.encode())
     except UnicodeEncodeError:  # lone surrogates are the standard library's to judge

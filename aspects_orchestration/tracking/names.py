@@ -28,7 +28,7 @@ class KnownNames:
 
     def may_be_in(self, body: bytes) -> bool:
         """Whether an event's JSON text may be of one of these names; False is certain, True is not."""
-        if body[-1:] != b"}" or b'"event"' not in body:
+        if body[-1:] != b"}":
             return True
         seen = False
         for key in _KEYS:
@@ -46,4 +46,7 @@ class KnownNames:
                     return True
                 seen = True
                 at = body.find(key, end)
-        return not seen or (b"\\u00" in body and _HIDDEN_LETTER.search(body) is not None)
+        # What has no event in it may be something else altogether.
+        if not seen or b'"event"' not in body:
+            return True
+        return b"\\u00" in body and _HIDDEN_LETTER.search(body) is not None

@@ -6,7 +6,7 @@ import json
 import re
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -22,6 +22,8 @@ T = TypeVar("T")
 
 #: A slice of INSERT … SELECT behind many materialized views may take this long.
 _RECEIVE_TIMEOUT_S = 3600
+#: Escapes may double it.
+_PARAMETER_BYTES = 50_000
 _CODE = re.compile(r"(?:code:?\s*|Code:\s*)(\d+)", re.IGNORECASE)
 _MISSING_GRANT = re.compile(r"the grant (.+? ON [^\s,;]+)")
 
@@ -173,6 +175,21 @@ class Warehouse:
 
     def _settings(self, step: str) -> dict[str, object]:
         return {"log_comment": Origin(self.run_id, step).comment()}
+
+
+def parameter_batches(values: Iterable[str]) -> Iterator[list[str]]:
+    """Texts in lists that each fit into one parameter (ClickHouse's `http_max_field_value_size` is 128 KiB)."""
+    batch: list[str] = []
+    held = 0
+    for value in values:
+        size = len(value.encode()) + 3
+        if batch and held + size > _PARAMETER_BYTES:
+            yield batch
+            batch, held = [], 0
+        batch.append(value)
+        held += size
+    if batch:
+        yield batch
 
 
 def with_retries(

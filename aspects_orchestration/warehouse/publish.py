@@ -198,6 +198,7 @@ def publish(
     lock: Lock,
     say: Say,
     before_insert: Callable[[Slice], None] = lambda _: None,
+    after_break: Callable[[], None] = lambda: None,
 ) -> int:
     """Insert what the plan found missing, and verify each slice.
 
@@ -207,6 +208,7 @@ def publish(
         lock: of the month; looked at before each insert and, by the server, at its beginning.
         say: told of progress, and of what is waited for.
         before_insert: told of each slice that is about to be inserted.
+        after_break: told when the server was lost during that insert and is back, before it is sent again.
 
     Returns:
         The number of ids inserted. Each slice is counted anew just before it is inserted: what another writer has
@@ -227,7 +229,7 @@ def publish(
         if one.new:
             lock.check()
             before_insert(one.slice)
-            _insert_slice(warehouse, target, one, step, lock, say)
+            _insert_slice(warehouse, target, one, step, lock, say, after_break)
         _verify(warehouse, target, one, step, lock)
         inserted += one.new
         if time.monotonic() - told > _TELL_S:
@@ -245,7 +247,7 @@ def _wait_for_others(warehouse: Warehouse, step: str, say: Say) -> None:
     """Let inserts of dead runs end, so that what they bring is seen when ids are compared."""
     started, told = time.monotonic(), False
     while with_retries(
-        lambda: warehouse.row("publish_of_others", step=f"{step} insert ", run_id=warehouse.run_id)[0]
+        lambda: warehouse.row("publish_of_others", steps=f"{step} insert ", run_id=warehouse.run_id)[0]
     ):
         if not told:
             say("waiting for an insert of an earlier run that ClickHouse still works on")
@@ -289,7 +291,13 @@ def wait_for_merges(
 
 
 def _insert_slice(
-    warehouse: Warehouse, target: Target, one: CountedSlice, step: str, lock: Lock, say: Say
+    warehouse: Warehouse,
+    target: Target,
+    one: CountedSlice,
+    step: str,
+    lock: Lock,
+    say: Say,
+    after_break: Callable[[], None],
 ) -> None:
     def insert() -> None:
         warehouse.run(
@@ -311,6 +319,7 @@ def _insert_slice(
             lambda: warehouse.row("queries_of_run", run_id=warehouse.run_id)[0] > 1, for_s=300
         ):
             time.sleep(0.5)
+        after_break()
         insert()
 
 

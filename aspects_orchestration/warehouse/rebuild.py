@@ -95,7 +95,7 @@ def _chain(warehouse: Warehouse, database: str, table: str) -> list[tuple[str, s
         for view_database, view, query, uuid in warehouse.rows(
             "views_of_table", database=known_database, table=known_table
         ):
-            behind = _target_of(view_database, view, query, uuid)
+            behind = target_of(view_database, view, query, uuid)
             if behind in chain:
                 continue
             _require_monthly(warehouse, *behind)
@@ -103,7 +103,8 @@ def _chain(warehouse: Warehouse, database: str, table: str) -> list[tuple[str, s
     return chain
 
 
-def _target_of(database: str, view: str, query: str, uuid: str) -> tuple[str, str]:
+def target_of(database: str, view: str, query: str, uuid: str) -> tuple[str, str]:
+    """The table that a materialized view writes to, by its definition, as database and name."""
     head = re.split(r"\bAS\s+(?:WITH|SELECT|\()", query, maxsplit=1, flags=re.IGNORECASE)[0]
     found = _TARGET.search(head)
     if found is not None:

@@ -11,7 +11,7 @@ import orjson
 
 from aspects_orchestration.tracking.account import LineAccount
 from aspects_orchestration.tracking.catalog import FileSummary, Known, at, hour_range, moment
-from aspects_orchestration.warehouse.client import Warehouse, with_retries
+from aspects_orchestration.warehouse.client import Warehouse, parameter_batches, with_retries
 from aspects_orchestration.window import Window
 
 _CATALOG = "tracking_log_catalog"
@@ -52,7 +52,8 @@ class LoadRecord:
     """One load of a month, as remembered.
 
     Attributes:
-        state: `staged` before the first insert, `published` at the end.
+        state: `publishing` while a slice is inserted, `published` at the end, `ended` for a load that died in between
+            and that a later one has looked after.
         account: line and statement account, as JSON-ready values.
         expected_ids: different event ids that the load left in the table.
         expected_hash: their combined hash (`PublishPlan.ids_hash`).
@@ -79,10 +80,13 @@ def look_up(
 ) -> dict[str, Known]:
     """What the catalog knows of some files, for one window."""
     first, end = hour_range(window)
-    rows = warehouse.rows(
-        "catalog_lookup", database=database, uris=list(uris), first_hour=first, end_hour=end, reader=reader
-    )
-    return {uri: Known(etag, bool(touches), bool(undated)) for uri, etag, touches, undated in rows}
+    return {
+        uri: Known(etag, bool(touches), bool(undated))
+        for batch in parameter_batches(uris)
+        for uri, etag, touches, undated in warehouse.rows(
+            "catalog_lookup", database=database, uris=batch, first_hour=first, end_hour=end, reader=reader
+        )
+    }
 
 
 def remember_files(
@@ -178,6 +182,19 @@ def latest_load(warehouse: Warehouse, database: str, target: str, month: str) ->
         expected_hash=int(ids_hash),
         sample_modulus=int(modulus),
     )
+
+
+def unfinished_loads(
+    warehouse: Warehouse, database: str, target: str, month: str
+) -> list[tuple[str, datetime, dict[str, Any]]]:
+    """Other loads of a month whose last word was that a slice was being inserted: run id, when, and account."""
+    rows = warehouse.rows("runs_unfinished", database=database, target=target, month=month, run_id=warehouse.run_id)
+    return [(run_id, at(updated), orjson.loads(account)) for run_id, updated, account in rows]
+
+
+def end_unfinished(warehouse: Warehouse, database: str, target: str, month: str) -> None:
+    """Say of other loads of a month that were cut off that they are looked after."""
+    warehouse.run("runs_end_unfinished", database=database, target=target, month=month, run_id=warehouse.run_id)
 
 
 def sample_modulus(ids: int) -> int:

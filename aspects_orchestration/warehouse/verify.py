@@ -11,6 +11,7 @@ from typing import Any
 
 from aspects_orchestration.errors import AspectsError
 from aspects_orchestration.tracking.account import LineAccount, StatementAccount
+from aspects_orchestration.tracking.catalog import at
 from aspects_orchestration.warehouse.client import Warehouse
 from aspects_orchestration.warehouse.records import LoadRecord, latest_load
 from aspects_orchestration.warehouse.schema import SchemaNames, differences
@@ -218,6 +219,24 @@ def expected_ids_present(warehouse: Warehouse, month: Month) -> Finding:
     )
 
 
+def views_have_followed(warehouse: Warehouse, month: Month) -> Finding:
+    """No insert into the month was cut off before the materialized views behind the raw table had it."""
+    record = _last_load(warehouse, month)
+    if record is None:
+        return _never_loaded(month)
+    behind = record.account.get("views_behind", [])
+    if not behind:
+        return Finding(True, "every insert of the loads on record came to its end", {"cut_off": 0})
+    lines = tuple(f"{at(one['start']):%Y-%m-%d %H:%M} to {at(one['end']):%Y-%m-%d %H:%M} UTC" for one in behind)
+    return Finding(
+        False,
+        f"{len(behind)} inserts were cut off when the server died or a view refused: views behind {month.target} may lack"
+        " statements that stand in it. Load the month with mode rebuild, which empties and fills the whole chain",
+        {"cut_off": len(behind)},
+        lines,
+    )
+
+
 def schema_is_upstreams(warehouse: Warehouse, month: Month) -> Finding:
     """Tables, columns, engines and keys are as Aspects creates them."""
     found = differences(warehouse.client(), month.names)
@@ -239,6 +258,7 @@ QUESTIONS: dict[str, Question] = {
     "rows_in_their_month": rows_in_their_month,
     "statements_are_whole": statements_are_whole,
     "expected_ids_present": expected_ids_present,
+    "views_have_followed": views_have_followed,
     "schema_is_upstreams": schema_is_upstreams,
 }
 

@@ -1,6 +1,12 @@
 """A statement that is ready to be staged, however it was built."""
 
-from typing import NamedTuple
+from __future__ import annotations
+
+import json
+from typing import Any, NamedTuple
+
+from aspects_orchestration.tracking.events import statement_micros
+from aspects_orchestration.xapi.erb import UntransformableError
 
 
 class BuiltStatement(NamedTuple):
@@ -17,3 +23,34 @@ class BuiltStatement(NamedTuple):
     emission_micros: int
     event: bytes
     verb: str
+
+
+def built(statement: dict[str, Any]) -> BuiltStatement:
+    """A statement as event-routing-backends gives it, ready to be staged.
+
+    Raises:
+        UntransformableError: it has no readable time, or cannot be stored.
+    """
+    try:
+        moment = statement_micros(statement["timestamp"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise UntransformableError("no_statement_time", type(error).__name__) from None
+    return BuiltStatement(statement["id"], moment, as_json(statement), statement["verb"]["id"])
+
+
+def as_json(statement: dict[str, Any]) -> bytes:
+    """The statement as stored: JSON text in UTF-8, with the numbers exactly as the transformer left them.
+
+    Raises:
+        UntransformableError: what every later reader would stumble over: a number that JSON has not (NaN, infinity),
+            half of a surrogate pair (ClickHouse takes such a text for no JSON at all), or endless nesting.
+    """
+    try:
+        text = json.dumps(statement, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        return text.encode()
+    except UnicodeEncodeError:
+        raise UntransformableError("text_without_utf8", "half of a surrogate pair in the statement") from None
+    except RecursionError:
+        raise UntransformableError("nested_too_deep", "the statement is nested too deep") from None
+    except ValueError:
+        raise UntransformableError("number_without_json", "NaN or infinity in the statement") from None

@@ -200,6 +200,8 @@ class Transformer:
         _site.missed = None
         try:
             return cast(list[Statement], self._processor([event]))
+        except AspectsError:
+            raise  # who is who could not be asked: no fault of the event
         except Exception as error:
             reason = f"error_{type(error).__name__}"
             if _site.missed is not None and isinstance(error, ValueError):

@@ -14,11 +14,12 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import BinaryIO
 
 from aspects_orchestration.errors import IdentityError
-from aspects_orchestration.warehouse.client import Warehouse, with_retries
+from aspects_orchestration.warehouse.client import Warehouse, parameter_batches, with_retries
 from aspects_orchestration.xapi.erb import Courses, Identities, Identity
 from aspects_orchestration.xapi.site_files import rows
 
@@ -29,6 +30,9 @@ _EXPIRES_S = 24 * 3600
 #: Users and courses that a worker keeps at hand.
 _KEPT = 100_000
 _LARGEST_ID = 2**63 - 1
+_IDS_AT_A_TIME = 4_000
+#: No username of the LMS is longer; what is must not make the query for all others too large.
+_LONGEST_NAME = 255
 
 _CREATE_USERS = (
     "CREATE TABLE users (user_id INTEGER PRIMARY KEY, username TEXT NOT NULL, external_id TEXT, email TEXT)"
@@ -251,14 +255,18 @@ class WarehouseIdentities:
             self._by_username.clear()
         # The column is Int32: what does not fit is nobody, and must not fail the query for all.
         ids = {one for one in user_ids - self._by_id.keys() if 0 <= one < 2**31}
-        names = {one for one in usernames - self._by_username.keys() if _encodable(one)}
+        names = {one for one in usernames - self._by_username.keys() if _may_be_a_name(one)}
         self._by_id.update(dict.fromkeys(user_ids - self._by_id.keys()))
         self._by_username.update(dict.fromkeys(usernames - self._by_username.keys()))
         if not ids and not names:
             return
+        for wanted_ids, wanted_names in _batches(sorted(ids), sorted(names)):
+            self._fetch(wanted_ids, wanted_names)
+
+    def _fetch(self, user_ids: list[int], usernames: list[str]) -> None:
         found = with_retries(
             lambda: self._warehouse.rows(
-                self._query, event_sink=self._event_sink, user_ids=sorted(ids), usernames=sorted(names)
+                self._query, event_sink=self._event_sink, user_ids=user_ids, usernames=usernames
             )
         )
         for user_id, username, external_id, email in found:
@@ -328,9 +336,15 @@ def wanted(keys: Sequence[object]) -> tuple[set[int], set[str]]:
     return ids, names
 
 
-def _encodable(text: str) -> bool:
+def _batches(user_ids: list[int], usernames: list[str]) -> Iterator[tuple[list[int], list[str]]]:
+    """Ids and names in portions that each fit into one query; most often there is one."""
+    portions = [user_ids[first : first + _IDS_AT_A_TIME] for first in range(0, len(user_ids), _IDS_AT_A_TIME)]
+    yield from zip_longest(portions, parameter_batches(usernames), fillvalue=[])
+
+
+def _may_be_a_name(text: str) -> bool:
     try:
         text.encode()
     except UnicodeEncodeError:
         return False
-    return "\0" not in text
+    return "\0" not in text and len(text) <= _LONGEST_NAME

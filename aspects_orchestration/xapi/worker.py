@@ -11,19 +11,23 @@ import os
 import signal
 import sys
 import threading
+import traceback
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from multiprocessing.process import BaseProcess
+from pathlib import PurePath
 from typing import TYPE_CHECKING, NamedTuple
 
+from aspects_orchestration.errors import AspectsError
 from aspects_orchestration.tracking.account import LineAccount
 from aspects_orchestration.tracking.catalog import hour_of
 from aspects_orchestration.tracking.events import Event, UnreadableEventError, event_time, parse_event
 from aspects_orchestration.tracking.lines import SKIP_REASONS, unwrap, why_unreadable
 from aspects_orchestration.tracking.names import KnownNames
 from aspects_orchestration.tracking.quarantine import QuarantinedLine, decode, encode, object_name
-from aspects_orchestration.tracking.stores import S3Options, open_store
+from aspects_orchestration.tracking.stores import LogStore, S3Options, open_store
 from aspects_orchestration.warehouse.client import Warehouse
 from aspects_orchestration.warehouse.load import StagedStatement, stage
 from aspects_orchestration.window import Window
@@ -31,6 +35,7 @@ from aspects_orchestration.xapi import erb
 from aspects_orchestration.xapi.engine import Engine, StockEngine
 from aspects_orchestration.xapi.erb import UntransformableError
 from aspects_orchestration.xapi.identities import SiteSource, wanted
+from aspects_orchestration.xapi.verify import EnginesDifferError, Verifier
 
 if TYPE_CHECKING:
     from aspects_orchestration.settings import ClickHouseAddress
@@ -53,6 +58,7 @@ class WorkerSetup:
         s3: how to reach S3.
         max_line_bytes: longer lines stay in quarantine.
         engine: ASPECTS_TRANSFORM_ENGINE: fast or stock.
+        verify: this share of the events goes through both engines, which must agree.
     """
 
     run_id: str
@@ -68,6 +74,7 @@ class WorkerSetup:
     s3: S3Options
     max_line_bytes: int
     engine: str
+    verify: float
 
 
 @dataclass(frozen=True)
@@ -108,7 +115,8 @@ class Worker:
         self._transformer = erb.boot(lms_root_url=setup.lms_root_url, actor_type=setup.actor_type)
         self._warehouse = Warehouse(setup.address, run_id=setup.run_id, cluster=setup.cluster)
         self._identities, self._courses = setup.site.open(self._warehouse)
-        self._engine: Engine = StockEngine(self._transformer)
+        self._engine = _engine(self._transformer, setup)
+        self._verifier = Verifier(self._engine, setup.verify)
         self._known = KnownNames(self._transformer.registered) if setup.engine == "fast" else None
         self._first = setup.window.start_micros
         self._end = setup.window.end_micros
@@ -124,11 +132,25 @@ class Worker:
         rows: list[StagedStatement] = []
         with erb.site(self._identities, self._courses):
             for event, moment, source, place in events:
+                chosen = self._verifier.chooses(source.raw)
+                if chosen:
+                    self._verifier.note(event, moment)
                 try:
                     rows += self._rows(event, moment, chunk.file, place, account)
                 except UntransformableError as failure:
                     _quarantine(account, bad, failure.reason, source, failure.detail)
+            differing = self._verifier.differences()
+        if differing:
+            first = chunk.byte_offset
+            bad += [QuarantinedLine("engines_differ", one, chunk.file, first, b"") for one in differing]
         self._keep(chunk, bad)
+        if differing:
+            raise EnginesDifferError(
+                f"{len(differing)} events of {chunk.file} near byte {first} give other statements with the fast engine than"
+                " with event-routing-backends itself",
+                do="Nothing was published. Both statements are in quarantine: report them, and load with"
+                " ASPECTS_TRANSFORM_ENGINE=stock.",
+            )
         if self._setup.staging_table:
             # The run's own: a token of an earlier attempt would make ClickHouse drop what was deleted since.
             token = f"{self._setup.run_id} {chunk.file} {chunk.byte_offset}"
@@ -238,9 +260,21 @@ class Worker:
 
     def _keep(self, chunk: WorkChunk, bad: list[QuarantinedLine]) -> None:
         if bad and self._setup.quarantine_folder:
-            store = open_store(self._setup.quarantine_folder, s3=self._setup.s3, setting="ASPECTS_QUARANTINE")
             uri = f"{self._setup.quarantine_folder}/{object_name(chunk.file, chunk.etag, chunk.byte_offset)}"
-            store.put(uri, encode(bad))
+            self._quarantine.put(uri, encode(bad))
+
+    @cached_property
+    def _quarantine(self) -> LogStore:
+        # Kept: a client of S3 takes longer to make than a chunk to transform.
+        return open_store(self._setup.quarantine_folder, s3=self._setup.s3, setting="ASPECTS_QUARANTINE")
+
+
+def _engine(transformer: erb.Transformer, setup: WorkerSetup) -> Engine:
+    if setup.engine == "stock":
+        return StockEngine(transformer)
+    from aspects_orchestration.xapi.fast.engine import FastEngine
+
+    return FastEngine(transformer, lms_root_url=setup.lms_root_url)
 
 
 def _quarantine(
@@ -256,11 +290,12 @@ def _quarantine(
 
 
 _worker: Worker | None = None
+_failure: Exception | None = None
 
 
 def start(setup: WorkerSetup) -> None:
     """Make this process a worker; the initializer of the pool."""
-    global _worker  # noqa: PLW0603  one worker a process is what a pool gives
+    global _worker, _failure  # noqa: PLW0603  one worker a process is what a pool gives
     # Ctrl-C goes to the whole process group: the parent decides. If the parent is killed, so is the worker.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -271,7 +306,11 @@ def start(setup: WorkerSetup) -> None:
     if parent is not None:
         # Killed before the line above, or on a system without it: waiting for work would never end.
         threading.Thread(target=_end_with, args=(parent,), name="end with parent", daemon=True).start()
-    _worker = Worker(setup)
+    try:
+        _worker = Worker(setup)
+    except Exception as error:
+        # Raised in here it would only break the pool, as if somebody had killed the process.
+        _failure = error
 
 
 def _end_with(parent: BaseProcess) -> None:
@@ -280,7 +319,24 @@ def _end_with(parent: BaseProcess) -> None:
 
 
 def load(chunk: WorkChunk) -> LineAccount:
-    """Load one chunk in this process's worker."""
-    if _worker is None:
-        raise RuntimeError("start() first")
-    return _worker.load(chunk)
+    """Load one chunk in this process's worker.
+
+    Raises:
+        AspectsError: what went wrong; whatever else is raised is told by its kind alone (its text may hold personal
+            data, and not every exception finds its way back to the parent).
+    """
+    try:
+        if _failure is not None:
+            raise _failure
+        if _worker is None:
+            raise RuntimeError("start() first")
+        return _worker.load(chunk)
+    except AspectsError:
+        raise
+    except Exception as error:
+        trace = traceback.extract_tb(error.__traceback__)[-1]
+        raise AspectsError(
+            f"a worker failed on {chunk.file} near byte {chunk.byte_offset}: {type(error).__name__} in {trace.name},"
+            f" {PurePath(trace.filename).name} line {trace.lineno}",
+            do="Nothing was published. Run again; if it stays so, this is a fault of the project: report it.",
+        ) from None

@@ -11,12 +11,14 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Callable
+from datetime import timedelta
 from hashlib import sha1
 from typing import Any
 
 import orjson
 
 from aspects_orchestration.xapi.built import BuiltStatement
+from aspects_orchestration.xapi.erb import Transformer
 
 Event = dict[str, Any]
 Build = Callable[[Event, Any, bytes], bytes]
@@ -27,6 +29,17 @@ _BASE = uuid.UUID(
 _KEPT = 50_000
 _UNSURE = 1e15
 _NOTHING = object()
+_CAPTIONS_ON = frozenset(
+    {"show_transcript", "video_show_cc_menu", "edx.video.transcript.shown", "edx.video.closed_captions.shown"}
+)
+_CAPTIONS_OFF = frozenset(
+    {
+        "hide_transcript",
+        "video_hide_cc_menu",
+        "edx.video.transcript.hidden",
+        "edx.video.closed_captions.hidden",
+    }
+)
 
 
 class _UnknownShape(Exception):  # noqa: N818  not an error: another way is taken
@@ -34,7 +47,7 @@ class _UnknownShape(Exception):  # noqa: N818  not an error: another way is take
 
 
 class Builders:
-    """Builders for the ten commonest families of events.
+    """Builders for the commonest kinds of events.
 
     Args:
         lms_root_url: as the transformers have it.
@@ -47,6 +60,7 @@ class Builders:
 
     def __init__(self, *, lms_root_url: str, registry: dict[str, Any], version: str) -> None:
         from event_routing_backends.processors.xapi import constants
+        from tincan.conversions.iso8601 import jsonify_timedelta
 
         self._root = lms_root_url
         self._registry = registry
@@ -57,6 +71,7 @@ class Builders:
         self._referers: dict[str, str | None] = {}
         self._verbs: dict[str, tuple[bytes, bytes, str]] = {}
         self._text = _Text(constants)
+        self._shown_duration = jsonify_timedelta
         self._extensions = (
             b'"context":{"extensions":{'
             + _member(constants.XAPI_TRANSFORMER_VERSION_KEY)
@@ -74,6 +89,13 @@ class Builders:
             "edx.video.stopped": self._video_at_time,
             "seek_video": self._video_seek,
             "edx.video.position.changed": self._video_seek,
+            "complete_video": self._video_completed,
+            "edx.video.completed": self._video_completed,
+            "speed_change_video": self._video_speed,
+            **dict.fromkeys(_CAPTIONS_ON | _CAPTIONS_OFF, self._video_captions),
+            "edx.ui.lms.link_clicked": self._link,
+            "edx.ui.lms.outline.selected": self._outline,
+            "edx.ui.lms.sequence.outline.selected": self._outline,
             "edx.ui.lms.sequence.next_selected": self._navigation,
             "edx.ui.lms.sequence.previous_selected": self._navigation,
             "edx.ui.lms.sequence.tab_selected": self._navigation,
@@ -81,8 +103,17 @@ class Builders:
             "edx.grades.subsection.grade_calculated": self._subsection_grade,
             "edx.grades.course.grade_calculated": self._course_grade,
             "problem_check": self._problem_check,
+            "showanswer": self._show_answer,
         }
         self.names = frozenset(self._build)
+
+    @classmethod
+    def of(cls, transformer: Transformer, *, lms_root_url: str) -> Builders:
+        """Builders beside booted transformers."""
+        from event_routing_backends.processors.xapi.registry import XApiTransformersRegistry
+
+        mapping = XApiTransformersRegistry.mapping
+        return cls(lms_root_url=lms_root_url, registry=mapping, version=transformer.version)
 
     def forget(self) -> None:
         """Drop all that came from identities and courses."""
@@ -225,6 +256,42 @@ class Builders:
             self._with_length(data, extensions),
         )
 
+    def _video_captions(self, event: Event, data: Any, extensions: bytes) -> bytes:
+        at = _given(data, "current_time") or _given(data, "currentTime")
+        return b'%b"result":{"extensions":{%b%b%b}},%b}' % (
+            self._video_object(event, data),
+            b"" if at is None else self._text.time + _seconds(at) + b",",
+            self._text.captions,
+            b"true" if event["name"] in _CAPTIONS_ON else b"false",
+            self._with_length(data, extensions),
+        )
+
+    def _video_completed(self, event: Event, data: Any, extensions: bytes) -> bytes:
+        duration = _given(data, "duration")
+        if duration is None:
+            raise _UnknownShape
+        seconds = _seconds(duration)
+        return b'%b"result":{"completion":true,"duration":"%b","extensions":{%b%b}},%b}' % (
+            self._video_object(event, data),
+            self._shown_duration(timedelta(seconds=float(seconds))).encode(),
+            self._text.time,
+            seconds,
+            self._with_length(data, extensions),
+        )
+
+    def _video_speed(self, event: Event, data: Any, extensions: bytes) -> bytes:
+        since, until = data["old_speed"], data["new_speed"]
+        if since.__class__ is not str or until.__class__ is not str or not since or not until:
+            raise _UnknownShape
+        return b'%b"result":{"extensions":{%b%b,%b%b}},%b}' % (
+            self._video_object(event, data),
+            self._text.speed_from,
+            orjson.dumps(since + "x"),
+            self._text.speed_to,
+            orjson.dumps(until + "x"),
+            self._with_length(data, extensions),
+        )
+
     def _video_object(self, event: Event, data: Any) -> bytes:
         video = data["id"]
         if video.__class__ is not str or not video:
@@ -242,6 +309,23 @@ class Builders:
     def _with_length(self, data: Any, extensions: bytes) -> bytes:
         duration = _given(data, "duration")
         return extensions if duration is None else extensions + self._text.length + _seconds(duration)
+
+    def _link(self, event: Event, data: Any, extensions: bytes) -> bytes:  # noqa: ARG002
+        target = data["target_url"]
+        if target.__class__ is not str or not target:
+            raise _UnknownShape
+        return b'"object":{"id":%b%b%b}' % (orjson.dumps(target), self._text.link_definition, extensions)
+
+    def _outline(self, event: Event, data: Any, extensions: bytes) -> bytes:  # noqa: ARG002
+        target, name = data["target_url"], data["target_name"]
+        if target.__class__ is not str or name.__class__ is not str or not target or not name:
+            raise _UnknownShape
+        return b'"object":{"id":%b%b%b}}},%b}' % (
+            orjson.dumps(target),
+            self._text.open_module,
+            orjson.dumps(name),
+            extensions,
+        )
 
     def _navigation(self, event: Event, data: Any, extensions: bytes) -> bytes:
         name = event["name"]
@@ -387,6 +471,17 @@ class Builders:
             extensions,
         )
 
+    def _show_answer(self, event: Event, data: Any, extensions: bytes) -> bytes:
+        own = data["problem_id"]
+        problem = _found(event, "problem_id")
+        if own.__class__ is not str or not own or problem.__class__ is not str:
+            raise _UnknownShape
+        return b'"object":{"id":%b%b%b}' % (
+            self._block(f"{problem}/answer"),
+            self._text.answer_definition,
+            extensions,
+        )
+
 
 class _Text:
     """Pieces of JSON text that never change, with event-routing-backends' own names of things."""
@@ -413,6 +508,12 @@ class _Text:
         resource = orjson.dumps(constants.XAPI_ACTIVITY_RESOURCE)
         video = orjson.dumps(constants.XAPI_ACTIVITY_VIDEO)
         activity = b',"objectType":"Activity","definition":{"type":'
+        self.captions = _member(constants.XAPI_RESULT_VIDEO_CC_ENABLED)
+        self.speed_from = _member(constants.XAPI_RESULT_VIDEO_SPEED_FROM)
+        self.speed_to = _member(constants.XAPI_RESULT_VIDEO_SPEED_TO)
+        self.link_definition = activity + orjson.dumps(constants.XAPI_ACTIVITY_LINK) + b"}},"
+        self.answer_definition = activity + orjson.dumps(constants.XAPI_ACTIVITY_SOLUTION) + b"}},"
+        self.open_module = activity + orjson.dumps(constants.XAPI_ACTIVITY_MODULE) + b',"name":{"en":'
         self.video_definition = activity + video + b"}},"
         self.resource_definition = activity + resource + b"}},"
         self.open_navigation = activity + resource + b',"extensions":{'
@@ -456,10 +557,23 @@ def _nested(inner: Event, name: str) -> Any:
 def _objects(event: Event) -> list[Event]:
     """The event and every object in it, in the order in which the transformers search them."""
     places = [event]
+    data, seen = event["data"], False
     for value in event.values():
         if value.__class__ is dict and value:
-            places += _objects(value)
+            if value is data:
+                if seen:
+                    continue  # the line's `event`, met before: nothing is found here that was not found there
+                seen = True
+            places.append(value)
+            _gather(value, places)
     return places
+
+
+def _gather(inner: Event, places: list[Event]) -> None:
+    for value in inner.values():
+        if value.__class__ is dict and value:
+            places.append(value)
+            _gather(value, places)
 
 
 def _first(places: list[Event], name: str) -> Any:

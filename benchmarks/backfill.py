@@ -1,0 +1,272 @@
+"""Backfill, measured: the whole job against upstream's own command, the machine's limit, growth, and selecting.
+
+    python benchmarks/backfill.py pairs   [--lines 200000] [--mixed-lines 400000] [--pairs 3] [--json FILE]
+    python benchmarks/backfill.py growth  [--sizes 500000,2000000,8000000]
+    python benchmarks/backfill.py select  [--files 100000] [--s3]
+
+Both sides of a pair run in the same run, on the same machine and the same generated logs, one after the other in turn;
+what is printed are medians and their ratio. The machine may be busy with other things: the ratio is what to look at.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import platform
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from aspects_orchestration.samples import SampleSpec, write_courses, write_identities, write_logs
+from aspects_orchestration.warehouse import server
+
+_HERE = Path(__file__).resolve().parent
+_MONTH = "2024-05"
+_SPAN = {"start": datetime(2024, 5, 1, tzinfo=UTC), "end": datetime(2024, 6, 1, tzinfo=UTC)}
+
+
+@dataclass
+class Bench:
+    """A scratch folder with an embedded ClickHouse of its own."""
+
+    folder: Path
+
+    def logs(self, name: str, spec: SampleSpec, *, files: int, compression: str) -> Path:
+        """Write logs of a shape once; returns the site's folder (logs/, identities.csv, courses.csv)."""
+        site = self.folder / name
+        if not site.exists():
+            say(f"writing {spec.lines:,} lines for {name} …")
+            write_logs(spec, site / "logs", files=files, compression=compression)
+            write_identities(spec, site / "identities.csv")
+            write_courses(spec, site / "courses.csv")
+        return site
+
+    def environ(self, site: Path) -> dict[str, str]:
+        """The settings of a site."""
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(("ASPECTS_", "CLICKHOUSE_"))}
+        return {
+            **kept,
+            "ASPECTS_HOME": str(self.folder / "home"),
+            "ASPECTS_TRACKING_LOGS": str(site / "logs"),
+            "ASPECTS_IDENTITIES": str(site / "identities.csv"),
+            "ASPECTS_COURSES": str(site / "courses.csv"),
+            "ASPECTS_TRACKING_LOG_ARCHIVE": str(self.folder / "archive"),
+        }
+
+    def ours(self, site: Path, ids: Path | None = None, *, clean: bool = True) -> dict[str, Any]:
+        """One load by this project, into an empty table unless told otherwise."""
+        if clean:
+            address = server.ensure_running(self.folder / "home")
+            for table in ("xapi.xapi_events_all", "aspects_orchestration.tracking_log_catalog"):
+                with contextlib.suppress(Exception):  # not there yet before the first load
+                    list(server.query(address, f"TRUNCATE TABLE {table}", admin=True))
+        return self.run("load_once.py", _MONTH, *([str(ids)] if ids else []), environ=self.environ(site))
+
+    def stock(self, site: Path, ids: Path) -> dict[str, Any]:
+        """One run of upstream's command."""
+        scratch = self.folder / "scratch"
+        shutil.rmtree(scratch / "stock", ignore_errors=True)
+        scratch.mkdir(exist_ok=True)
+        arguments = (site / "logs", site / "identities.csv", site / "courses.csv", scratch, ids)
+        return self.run("stock_command.py", *map(str, arguments), environ=self.environ(site))
+
+    def limit(self, site: Path) -> dict[str, Any]:
+        """The machine's limit on the logs that were loaded last."""
+        workers = str(len(os.sched_getaffinity(0)))
+        return self.run("physical_limit.py", _MONTH, workers, environ=self.environ(site))
+
+    def run(self, script: str, *arguments: str, environ: dict[str, str]) -> dict[str, Any]:
+        """Run a script of this folder; returns what its last line says."""
+        command = [sys.executable, str(_HERE / script), *arguments]
+        done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise SystemExit(f"{script} failed:\n{done.stderr[-4000:]}")
+        found: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
+        return found
+
+
+def pairs(bench: Bench, lines: int, mixed_lines: int, count: int) -> dict[str, Any]:
+    """The whole job against stock, all lines transformable (plain files), and a realistic mix (gz)."""
+    plain = SampleSpec(lines=lines, transformable=1.0, style="plain", **_SPAN)
+    mixed = SampleSpec(lines=mixed_lines, transformable=0.4, style="plain", **_SPAN)
+    found = {}
+    for name, spec, compression in (("all_transformable", plain, "none"), ("realistic_mix", mixed, "gz")):
+        theirs = bench.logs(f"{name}_plain", spec, files=8, compression="none")
+        site = theirs if compression == "none" else bench.logs(name, spec, files=8, compression=compression)
+        our_ids, their_ids = bench.folder / "ours.ids", bench.folder / "theirs.ids"
+        bench.ours(site)  # warms the page cache and the server, for both sides
+        ours, stock, limit = [], [], []
+        for turn in range(count):
+            ours.append(bench.ours(site, our_ids))
+            limit.append(bench.limit(site))
+            stock.append(bench.stock(theirs, their_ids))
+            same = our_ids.read_text() == their_ids.read_text()
+            if not same:
+                raise SystemExit(f"{name}: the two sides' event ids differ ({our_ids}, {their_ids})")
+            say(
+                f"{name}, pair {turn + 1}: ours {ours[-1]['seconds']:.2f} s, limit {limit[-1]['seconds']:.2f} s,"
+                f" stock {stock[-1]['seconds']:.1f} s, event ids equal"
+            )
+        found[name] = {
+            "lines": spec.lines,
+            "ours_lines_per_s": round(spec.lines / _median(ours)),
+            "stock_lines_per_s": round(spec.lines / _median(stock)),
+            "times_faster": round(_median(stock) / _median(ours), 1),
+            "limit_lines_per_s": round(spec.lines / _median(limit)),
+            "share_of_limit": round(_median(limit) / _median(ours), 2),
+            "peak_mb": max(one["peak_mb"] for one in ours),
+            "statements": ours[-1]["statements"],
+            "event_ids_equal": True,
+        }
+    return found
+
+
+def growth(bench: Bench, sizes: list[int], files: list[int]) -> dict[str, Any]:
+    """Time per line and peak memory as the month grows, as it is cut into more files, and loaded twice."""
+    found: dict[str, Any] = {}
+    for size in sizes:
+        spec = SampleSpec(lines=size, transformable=0.4, style="plain", **_SPAN)
+        site = bench.logs(f"growth_{size}", spec, files=8, compression="gz")
+        took = bench.ours(site)
+        found[f"{size} lines"] = _per_line(took)
+        say(f"{size:,} lines: {found[f'{size} lines']}")
+        again = bench.ours(site, clean=False)
+        found[f"{size} lines, again"] = {**_per_line(again), "inserted": again["inserted"]}
+        say(f"{size:,} lines again: {found[f'{size} lines, again']}")
+        if size != sizes[0]:
+            shutil.rmtree(site)
+    for count in files:
+        spec = SampleSpec(lines=sizes[0], transformable=0.4, style="plain", **_SPAN)
+        site = bench.logs(f"files_{count}", spec, files=count, compression="gz")
+        found[f"{count} files"] = _per_line(bench.ours(site))
+        say(f"{count} files: {found[f'{count} files']}")
+        shutil.rmtree(site)
+    return found
+
+
+def _per_line(took: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "microseconds_per_line": round(took["seconds"] / took["lines"] * 1e6, 2),
+        "publish_share": round(1 - took["read_seconds"] / took["seconds"], 2),
+        "peak_mb": took["peak_mb"],
+    }
+
+
+def select(bench: Bench, count: int) -> dict[str, Any]:
+    """Listing many files and matching them to a month, with a warm catalog."""
+    site = bench.folder / "select"
+    logs = site / "logs"
+    say(f"writing {count:,} small files …")
+    spec = SampleSpec(lines=count, transformable=1.0, style="plain", **_SPAN)
+    write_logs(spec, site / "source", files=1, compression="none")
+    write_identities(spec, site / "identities.csv")
+    write_courses(spec, site / "courses.csv")
+    (source,) = (site / "source").iterdir()
+    with source.open("rb") as lines:
+        for number, line in enumerate(lines):
+            folder = logs / f"{number // 1000:03d}"
+            folder.mkdir(parents=True, exist_ok=True)
+            # All but one in a thousand are of another month.
+            moved = line if number % 1000 == 0 else line.replace(b"2024-05", b"2023-05")
+            (folder / f"tracking.log-{number:06d}").write_bytes(moved)
+    environ = bench.environ(site)
+    command = [sys.executable, "-m", "aspects_orchestration.jobs.catalog", "update"]
+    started = time.perf_counter()
+    subprocess.run(command, env=environ, check=True, capture_output=True)
+    cold = time.perf_counter() - started
+    warm = []
+    for _ in range(3):
+        took = bench.run("select_once.py", _MONTH, environ=environ)
+        warm.append(took)
+    say(f"cataloged in {cold:.0f} s; then selected {warm[0]['files']} of {count:,} files")
+    return {
+        "files": count,
+        "catalog_s": round(cold, 1),
+        "select_s": round(statistics.median(one["seconds"] for one in warm), 2),
+        "files_to_read": warm[0]["files"],
+    }
+
+
+def _median(runs: list[dict[str, Any]]) -> float:
+    return statistics.median(run["seconds"] for run in runs)
+
+
+def say(text: str) -> None:
+    """Progress, beside the figures."""
+    print(text, file=sys.stderr, flush=True)
+
+
+@contextlib.contextmanager
+def _bench(folder: Path | None) -> Iterator[Bench]:
+    made = folder or Path(tempfile.mkdtemp(prefix="aspects-bench-"))
+    made.mkdir(parents=True, exist_ok=True)
+    try:
+        yield Bench(made)
+    finally:
+        server.stop(made / "home")
+        if folder is None:
+            shutil.rmtree(made, ignore_errors=True)
+
+
+def _table(found: dict[str, Any]) -> str:
+    rows = []
+    for name, values in found.items():
+        shown = "  ".join(
+            f"{key} {value:,}" if isinstance(value, int) else f"{key} {value}"
+            for key, value in values.items()
+        )
+        rows.append(f"{name:28s} {shown}")
+    return "\n".join(rows)
+
+
+def main() -> None:
+    """Measure what was asked for, and print it as a table and as JSON."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("what", choices=("pairs", "growth", "select"))
+    parser.add_argument("--lines", type=int, default=200_000, help="lines of the all-transformable logs")
+    parser.add_argument("--mixed-lines", type=int, default=400_000, help="lines of the realistic mix")
+    parser.add_argument("--pairs", type=int, default=3, help="how often both sides run")
+    parser.add_argument("--sizes", default="500000,2000000,8000000", help="lines, for growth")
+    parser.add_argument("--counts", default="1,10,100", help="files, for growth")
+    parser.add_argument("--files", type=int, default=100_000, help="files, for select")
+    parser.add_argument(
+        "--folder", type=Path, help="scratch folder to keep; without it one is made and removed"
+    )
+    parser.add_argument("--json", type=Path, help="write the figures there too")
+    options = parser.parse_args()
+    with _bench(options.folder) as bench:
+        if options.what == "pairs":
+            found = pairs(bench, options.lines, options.mixed_lines, options.pairs)
+        elif options.what == "growth":
+            found = growth(
+                bench,
+                [int(size) for size in options.sizes.split(",")],
+                [int(n) for n in options.counts.split(",")],
+            )
+        else:
+            found = {"select": select(bench, options.files)}
+    machine = {
+        "cpus": len(os.sched_getaffinity(0)),
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+    }
+    print(_table(found))
+    print(json.dumps({"machine": machine, **found}))
+    if options.json:
+        options.json.write_text(json.dumps({"machine": machine, **found}, indent=2))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,83 @@
+"""The substrate gives stock's statements and stock's reasons, and stays off where it cannot know that it does."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+#: Every so many-th of 60,000 mutations.
+STRIDE = 12
+SPARSE = 200
+
+
+def compared(scenario: str, actor_type: str = "external_id", stride: int = STRIDE) -> dict[str, Any]:
+    """What a process of its own found, with stock and substrate side by side."""
+    found = subprocess.run(
+        [sys.executable, "-m", "services.compare_substrate", scenario, actor_type, str(stride)],
+        cwd=Path(__file__).parent,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert found.returncode == 0, found.stderr
+    result: dict[str, Any] = json.loads(found.stdout)
+    return result
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("actor_type", ["external_id", "mbox", "mbox_sha1sum"])
+def test_statements_and_reasons_are_stocks_for_every_kind_and_mutation(actor_type: str) -> None:
+    found = compared("all", actor_type)
+    assert found["events"] > 3_000
+    assert found["off"] == []
+    assert found["different"] == []
+    assert found["different_again"] == []
+    seen = found["outcomes"]
+    assert {"0 statements", "1 statements", "3 statements", "4 statements"} <= seen.keys()
+    reasons = {"missing_user", "unknown_user", "unknown_course", "number_without_json", "text_without_utf8"}
+    assert reasons | {"error_TypeError", "error_ValueError", "error_AttributeError"} <= seen.keys()
+    # What was kept of one site's users and courses is not told of another's.
+    assert found["different_elsewhere"] == []
+    assert found["same_elsewhere"] < found["events"] / 4
+    assert found["different_after"] == []
+
+
+def test_each_patch_holds_without_each_other() -> None:
+    found = compared("without", stride=SPARSE)
+    assert len(found["without"]) == 8
+    for left_out, sides in found["without"].items():
+        assert sides["different"] == [], left_out
+        assert sides["off"] == []
+        assert sides["on"] == [name for name in found["without"] if name != left_out]
+
+
+def test_a_changed_function_turns_just_its_patch_off_and_statements_stay_stocks() -> None:
+    found = compared("changed", stride=SPARSE)
+    assert len(found["changed"]) == 8
+    for patch, sides in found["changed"].items():
+        assert len(sides["off"]) == 1, sides["off"]
+        name, _, functions = sides["off"][0].partition(": ")
+        assert name == patch
+        assert sides["name"].startswith(functions)
+        assert sides["different"] == [], patch
+
+
+def test_filters_run_as_configured_and_may_change_what_they_are_given() -> None:
+    found = compared("filters", stride=SPARSE)
+    assert found["different"] == found["different_again"] == found["different_elsewhere"] == []
+    off = dict(one.split(": ", 1) for one in found["off"])
+    assert off.keys() == {"quick_objects", "event_data", "shared_objects"}
+    assert all("get_actor is configured" in why and "get_object is configured" in why for why in off.values())
+    assert found["different_after"] == []
+
+
+def test_objects_made_in_unforeseen_ways_are_tincans_own() -> None:
+    found = compared("objects", stride=SPARSE)["objects"]
+    assert len(found) > 30
+    for use, (stock, ours) in found.items():
+        assert stock == ours, use
