@@ -300,6 +300,13 @@ def _remember(
     account = _result(load, reading, read_s=0, published=published).as_json()
     account[views.BEHIND] = behind
     remember_load(load.warehouse, target.staging_database, replace(record, account=account))
+    load.warehouse.run(
+        "expected_ids_forget",
+        database=target.staging_database,
+        target=record.target,
+        month=record.month,
+        run_id=record.run_id,
+    )
 
 
 def _record(load: _Load, counted: PublishPlan) -> LoadRecord:

@@ -167,6 +167,7 @@ class Reading:
                 max_line_bytes=self.settings.max_line_bytes,
             )
             for item in items:
+                progress.tell()  # also while chunks are passed over that an earlier attempt has staged
                 if isinstance(item, Chunk):
                     if item.data:
                         yield from self._chunk(file, item)
