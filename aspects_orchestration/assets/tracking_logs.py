@@ -2,6 +2,8 @@
 
 import dagster as dg
 
+from aspects_orchestration.replay.observe import Observed
+
 TRACKING_LOGS = dg.AssetKey("tracking_logs")
 
 
@@ -14,3 +16,15 @@ def tracking_logs() -> dg.AssetSpec:
         group_name="tracking",
         kinds={"json", "s3"},
     )
+
+
+def observed(found: Observed) -> dict[str, dg.MetadataValue | int]:
+    """What an observation of the logs shows: by store and by month, and the sums that are worth following over time."""
+    return {
+        "stores": dg.MetadataValue.md(found.stores_table()),
+        "months": dg.MetadataValue.md(found.months_table()),
+        "files": sum(store.files for store in found.stores),
+        "bytes_stored": sum(store.stored_bytes for store in found.stores),
+        "lines": sum(store.lines for store in found.stores),
+        "files_read_now": found.files_read,
+    }

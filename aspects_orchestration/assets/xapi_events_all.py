@@ -11,15 +11,17 @@ from typing import Literal
 import dagster as dg
 from pydantic import Field
 
-from aspects_orchestration.assets.tracking_logs import TRACKING_LOGS
+from aspects_orchestration.assets.tracking_logs import TRACKING_LOGS, observed
 from aspects_orchestration.errors import AspectsError
 from aspects_orchestration.replay import report
 from aspects_orchestration.replay.load import load_month
+from aspects_orchestration.replay.observe import summed_up
 from aspects_orchestration.replay.plan import LoadRequest, Mode, make_plan
 from aspects_orchestration.replay.reading import transformer_reader
 from aspects_orchestration.replay.result import LoadResult, utc_now
 from aspects_orchestration.resources.clickhouse import ClickHouseResource
 from aspects_orchestration.resources.log_storage import LogStorageResource
+from aspects_orchestration.samples.first_use import write_sample
 from aspects_orchestration.settings import load_settings
 from aspects_orchestration.warehouse.client import Warehouse
 from aspects_orchestration.window import month_window
@@ -64,6 +66,13 @@ class LoadConfig(dg.Config):
         description="For rebuild: go on although rows of the month stand in the table that the logs do not hold.",
     )
 
+    verify: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="This share of the events, such as 0.001, goes through both engines; a difference stops the run.",
+    )
+
     def request(self, month: str) -> LoadRequest:
         """The request for one partition."""
         return LoadRequest(
@@ -75,6 +84,7 @@ class LoadConfig(dg.Config):
             sources=tuple(part.strip() for part in self.source.split(",") if part.strip()) or ("logs",),
             allow_expired=self.allow_expired,
             allow_loss=self.allow_loss,
+            verify=self.verify,
         )
 
 
@@ -102,6 +112,8 @@ def xapi_events_all(months: dg.PartitionsDefinition) -> dg.AssetsDefinition:
         settings = load_settings()
         s3 = log_storage.s3()
         try:
+            if settings.uses_sample_logs and settings.is_embedded:
+                write_sample(settings.home)
             request = config.request(context.partition_key)
             warehouse = clickhouse.warehouse(run_id=context.run_id)
             plan = make_plan(settings, request, warehouse, reader=transformer_reader(), s3=s3, now=utc_now())
@@ -115,7 +127,8 @@ def xapi_events_all(months: dg.PartitionsDefinition) -> dg.AssetsDefinition:
                 XAPI_EVENTS_ALL, partition=context.partition_key, metadata=_metadata(result, None)
             )
             return
-        yield dg.AssetObservation(TRACKING_LOGS, metadata=_logs_read(result))
+        logs = summed_up(settings, warehouse, files_read=len(result.account.files))
+        yield dg.AssetObservation(TRACKING_LOGS, metadata=observed(logs))
         yield dg.MaterializeResult(metadata=_metadata(result, warehouse))
 
     return materialize
@@ -138,6 +151,12 @@ def _metadata(
     total = result.account.total
     metadata: dict[str, dg.MetadataValue | int | float | str] = {
         "summary": dg.MetadataValue.md(report.summary(result)),
+    }
+    if warehouse is not None:
+        metadata["heat_map"] = dg.MetadataValue.md(_picture(result, warehouse))
+        metadata["dagster/partition_row_count"] = dg.MetadataValue.int(result.rows_in_partition)
+        metadata["dagster/table_name"] = result.target
+    metadata |= {
         "account_by_file": dg.MetadataValue.md(report.account_by_file(result.account)),
         "account_by_reason": dg.MetadataValue.md(report.account_by_reason(total)),
         "statements_by_verb": dg.MetadataValue.md(report.by_verb(total)),
@@ -149,10 +168,6 @@ def _metadata(
         metadata["damaged_logs"] = dg.MetadataValue.json([vars(one) for one in result.account.damages])
     if result.dropped:
         metadata["dropped_rows"] = dg.MetadataValue.json(result.dropped)
-    if warehouse is not None:
-        metadata["dagster/partition_row_count"] = dg.MetadataValue.int(result.rows_in_partition)
-        metadata["dagster/table_name"] = result.target
-        metadata["month"] = dg.MetadataValue.md(_picture(result, warehouse))
     return metadata
 
 
@@ -164,11 +179,3 @@ def _picture(result: LoadResult, warehouse: Warehouse) -> str:
     )
     png = report.heat_map(result.month, [(int(day), int(hour), int(count)) for day, hour, count in hours])
     return report.inline_picture(png, f"statements of {result.month} by day and hour")
-
-
-def _logs_read(result: LoadResult) -> dict[str, int]:
-    return {
-        "files_read": len(result.account.files),
-        "bytes_stored": result.stored_bytes,
-        "lines": result.account.total.lines,
-    }

@@ -3,11 +3,12 @@
 import dagster as dg
 from pydantic import Field
 
-from aspects_orchestration.assets.tracking_logs import TRACKING_LOGS
+from aspects_orchestration.assets.tracking_logs import TRACKING_LOGS, observed
 from aspects_orchestration.errors import AspectsError
-from aspects_orchestration.replay.observe import Observed, forget, observe
+from aspects_orchestration.replay.observe import forget, observe
 from aspects_orchestration.resources.clickhouse import ClickHouseResource
 from aspects_orchestration.resources.log_storage import LogStorageResource
+from aspects_orchestration.samples.first_use import write_sample
 from aspects_orchestration.settings import load_settings
 
 
@@ -27,13 +28,15 @@ def catalog_tracking_logs(
     """Bring the catalog up to date and observe `tracking_logs`, by store."""
     settings = load_settings()
     try:
+        if settings.uses_sample_logs and settings.is_embedded:
+            write_sample(settings.home)
         warehouse = clickhouse.warehouse(run_id=context.run_id)
         if config.rebuild:
             forget(settings, warehouse)
         found = observe(settings, warehouse, s3=log_storage.s3(), say=context.log.info)
     except AspectsError as error:
         raise dg.Failure(description=str(error), allow_retries=False) from None
-    context.log_event(dg.AssetObservation(TRACKING_LOGS, metadata=_metadata(found)))
+    context.log_event(dg.AssetObservation(TRACKING_LOGS, metadata=observed(found)))
 
 
 @dg.job(
@@ -43,14 +46,3 @@ def catalog_tracking_logs(
 def observe_tracking_logs() -> None:
     """Catalog the logs."""
     catalog_tracking_logs()
-
-
-def _metadata(found: Observed) -> dict[str, dg.MetadataValue | int]:
-    return {
-        "stores": dg.MetadataValue.md(found.stores_table()),
-        "months": dg.MetadataValue.md(found.months_table()),
-        "files": sum(store.files for store in found.stores),
-        "bytes_stored": sum(store.stored_bytes for store in found.stores),
-        "lines": sum(store.lines for store in found.stores),
-        "files_read_now": found.files_read,
-    }

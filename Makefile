@@ -1,0 +1,85 @@
+# `make` alone says what there is. Everything is installed into .venv, from a package registry, by hash.
+
+PORT ?= 3000
+VENV := .venv
+BIN := $(VENV)/bin
+HOME_OF_DAGSTER := $(or $(DAGSTER_HOME),$(CURDIR)/.dagster)
+# The first Python on the path that the locks are made for.
+PYTHON ?= $(shell for python in python3.11 python3.12 python3; do $$python -c \
+	'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info < (3, 13))' 2>/dev/null \
+	&& echo $$python && break; done)
+
+RUNTIME := $(VENV)/.installed
+DEV := $(VENV)/.installed-dev
+INSTANCE := .dagster/dagster.yaml
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input
+COMPILE := $(BIN)/uv pip compile pyproject.toml --quiet --universal --no-strip-extras --generate-hashes \
+	--no-emit-index-url --no-emit-find-links --no-header --python-version 3.11
+
+demo: export DAGSTER_MODULE_NAME := aspects_orchestration.definitions
+demo dev: export DAGSTER_HOME := $(HOME_OF_DAGSTER)
+
+.PHONY: help demo dev stop test lint types format lock install install-dev clean
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+help: ## say what there is
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
+
+demo: $(RUNTIME) $(INSTANCE) ## load a month of sample logs into an embedded ClickHouse, check it, show it
+	@$(BIN)/python -m aspects_orchestration.demo
+
+dev: $(RUNTIME) $(INSTANCE) ## the web UI on http://127.0.0.1:3000 (PORT=… for another), with schedules and backfills running
+	@$(BIN)/python -m aspects_orchestration.start
+	@# With the module named in the environment, as the README advises for the command line, -w would be refused.
+	env -u DAGSTER_MODULE_NAME $(BIN)/dagster dev -w workspace.yaml -h 127.0.0.1 -p $(PORT)
+
+stop: $(RUNTIME) ## stop the embedded ClickHouse; it starts again by itself when it is needed
+	@$(BIN)/python -m aspects_orchestration.warehouse.server stop
+
+test: $(DEV) ## every test that needs no root (ARGS="-k …" for some)
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(DEV) ## ruff: rules and format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(DEV) ## mypy --strict
+	$(BIN)/mypy
+
+format: $(DEV) ## put the code into ruff's format, and mend what ruff can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+lock: $(DEV) ## resolve the dependencies anew: newest versions that pyproject.toml allows
+	$(PIP) uv
+	$(COMPILE) --upgrade -o requirements.lock
+	$(COMPILE) --upgrade --extra dev -c requirements.lock -o requirements-dev.lock
+
+install: $(RUNTIME) ## only install
+
+install-dev: $(DEV) ## only install, with what the tests need
+
+clean: ## remove caches and builds; data (.aspects, .dagster) and .venv stay
+	rm -rf build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find aspects_orchestration tests benchmarks -name __pycache__ -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "No Python 3.11 or 3.12 with venv was found: install python3.11 (Debian: and \
+	python3.11-venv), or name one: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(RUNTIME): requirements.lock pyproject.toml | $(BIN)/python
+	@echo "Installing into $(VENV) (about 1.5 GB, once)"
+	$(PIP) --require-hashes -r requirements.lock
+	$(PIP) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(DEV): requirements-dev.lock $(RUNTIME)
+	$(PIP) --require-hashes -r requirements-dev.lock
+	@touch $@
+
+# A link, so that what is edited in one place is what runs.
+$(INSTANCE):
+	@mkdir -p $(@D)
+	@ln -sf ../dagster.yaml $@

@@ -1,0 +1,98 @@
+"""`make demo`: loads a month through the real command line, shows it, and changes nothing when it is run again."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from aspects_orchestration.samples import SampleSpec
+from aspects_orchestration.samples.first_use import write_sample
+from aspects_orchestration.warehouse import server
+from aspects_orchestration.warehouse.verify import QUESTIONS
+
+ROWS = "SELECT event_id, emission_time, event FROM xapi.xapi_events_all ORDER BY ALL FORMAT TSV"
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[Path]:
+    made = tmp_path / "home"
+    yield made
+    server.stop(made)
+
+
+def _demo(home: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    names = ("ASPECTS_", "CLICKHOUSE_", "DAGSTER_", "AWS_", "LMS_")
+    environ = {name: value for name, value in os.environ.items() if not name.startswith(names)}
+    environ |= {
+        "ASPECTS_HOME": str(home),
+        "DAGSTER_MODULE_NAME": "aspects_orchestration.definitions",
+        **variables,
+    }
+    return subprocess.run(
+        [sys.executable, "-m", "aspects_orchestration.demo"],
+        env=environ,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.slow
+def test_the_demo_loads_a_month_shows_it_and_doubles_nothing(home: Path) -> None:
+    first = _demo(home)
+    assert first.returncode == 0, first.stdout
+    for said in (
+        "$ dagster asset materialize --select xapi_events_all --partition 2024-05",
+        "The account of 2024-05",
+        "quarantined: unknown_user",
+        "https://w3id.org/xapi/video/verbs/played",
+        f"All {len(QUESTIONS)} checks passed",
+        "make dev",
+    ):
+        assert said in first.stdout
+    rows = _rows(home)
+    second = _demo(home)
+    assert second.returncode == 0, second.stdout
+    assert "nothing was inserted twice" in second.stdout
+    assert _rows(home) == rows
+    assert rows.count(b"\n") > 5_000
+
+
+def test_the_demo_keeps_its_invented_events_out_of_a_site(home: Path, tmp_path: Path) -> None:
+    for variables in (
+        {"ASPECTS_TRACKING_LOGS": str(tmp_path)},
+        {"ASPECTS_CLICKHOUSE_URL": "http://127.0.0.1:1"},
+    ):
+        refused = _demo(home, **variables)
+        assert refused.returncode == 2
+        assert "make dev" in refused.stdout
+    assert not home.exists()
+
+
+def test_a_demo_whose_load_fails_says_so_and_fails(home: Path) -> None:
+    (home / "sample").mkdir(parents=True)  # a sample that somebody has emptied
+    failed = _demo(home)
+    assert failed.returncode == 1
+    assert "That failed" in failed.stdout
+    assert "checks passed" not in failed.stdout
+
+
+def test_a_sample_that_many_write_at_once_is_there_once_and_whole(home: Path) -> None:
+    spec = SampleSpec(lines=500)
+    with ThreadPoolExecutor(8) as pool:
+        wrote = list(pool.map(lambda _: write_sample(home, spec), range(8)))
+    assert any(wrote)
+    assert [one.name for one in home.iterdir()] == ["sample"]
+    assert {one.name for one in (home / "sample").iterdir()} == {"courses.csv", "identities.csv", "logs"}
+    assert write_sample(home, spec) is False
+
+
+def _rows(home: Path) -> bytes:
+    return b"".join(server.query(server.ensure_running(home), ROWS))

@@ -1,0 +1,131 @@
+"""What the documents say is so: commands run, links lead somewhere, names exist.
+
+Blocks of ```sh are run as they stand, in the order of the document; other blocks are only shown.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from aspects_orchestration.assets.xapi_events_all import LoadConfig
+from aspects_orchestration.settings import documented_settings
+from aspects_orchestration.tracking.lines import QUARANTINE_REASONS, SKIP_REASONS
+from aspects_orchestration.warehouse import server
+from aspects_orchestration.warehouse.verify import QUESTIONS
+from aspects_orchestration.xapi import erb
+
+ROOT = Path(__file__).resolve().parents[1]
+DOCUMENTS = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").glob("*.md")])
+_BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_LINK = re.compile(r"\]\(([^)#]+)(?:#[^)]*)?\)")
+_SETTING = re.compile(r"\b(?:ASPECTS|CLICKHOUSE)_[A-Z0-9_]+[A-Z0-9]\b")
+
+
+def _blocks(document: Path) -> list[str]:
+    return [text for kind, text in _BLOCK.findall(document.read_text()) if kind == "sh"]
+
+
+def _named(document: Path) -> str:
+    return str(document.relative_to(ROOT))
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    made = tmp_path_factory.mktemp("home")
+    yield made
+    server.stop(made)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("document", [one for one in DOCUMENTS if _blocks(one)], ids=_named)
+def test_commands_run_as_they_are_shown(document: Path, home: Path) -> None:
+    """In a shell of an operator who has installed the project, in the checkout, with no setting of his own."""
+    commands = "\n".join(_blocks(document)).replace(". .venv/bin/activate\n", "")
+    names = ("ASPECTS_", "CLICKHOUSE_", "DAGSTER_", "AWS_", "LMS_")
+    environ = {name: value for name, value in os.environ.items() if not name.startswith(names)}
+    environ |= {
+        "ASPECTS_HOME": str(home),
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{environ['PATH']}",
+    }
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", commands],
+        cwd=ROOT,
+        env=environ,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-5000:]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=_named)
+def test_links_lead_somewhere(document: Path) -> None:
+    links = [link for link in _LINK.findall(document.read_text()) if "://" not in link]
+    missing = [link for link in links if not (document.parent / link).exists()]
+    assert not missing
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=_named)
+def test_settings_and_make_targets_that_are_named_exist(document: Path) -> None:
+    text = document.read_text()
+    known = {one.name for one in documented_settings()}
+    assert {name for name in _SETTING.findall(text) if name not in known} == set()
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    named = re.findall(r"(?:`|^)make((?: [a-z-]+)+)", text, re.MULTILINE)
+    assert {target for words in named for target in words.split()} <= targets
+
+
+def test_every_document_is_reached_from_the_readme() -> None:
+    links = set(_LINK.findall((ROOT / "README.md").read_text()))
+    assert {_named(one) for one in DOCUMENTS if one.name != "README.md"} <= links
+
+
+def test_every_check_is_described_as_it_describes_itself() -> None:
+    rows = _rows(ROOT / "docs/accounts-and-checks.md", "check")
+    assert rows == {name: question.__doc__ for name, question in QUESTIONS.items()}
+
+
+def test_every_reason_is_explained() -> None:
+    text = (ROOT / "docs/accounts-and-checks.md").read_text()
+    seams = {erb.MISSING_USER, erb.UNKNOWN_USER, erb.NO_EXTERNAL_ID, erb.NO_EMAIL, erb.UNKNOWN_COURSE}
+    assert {
+        reason for reason in SKIP_REASONS | QUARANTINE_REASONS | seams if f"`{reason}`" not in text
+    } == set()
+
+
+def test_every_config_of_a_load_is_explained() -> None:
+    rows = _rows(ROOT / "docs/backfill.md", "config")
+    assert {name for cell in rows for name in cell.replace("`", "").split(", ")} == set(
+        LoadConfig.model_fields
+    )
+
+
+def test_pictures_are_small_enough_for_a_checkout() -> None:
+    pictures = list((ROOT / "docs/images").iterdir())
+    assert pictures
+    assert all(one.suffix == ".png" and one.stat().st_size <= 300_000 for one in pictures)
+
+
+def _rows(document: Path, head: str) -> dict[str, str]:
+    """Of the table whose first heading is `head`: first cell, without backticks around it, to last cell."""
+    lines = iter(document.read_text().splitlines())
+    for line in lines:
+        if line.startswith(f"| {head} |"):
+            break
+    next(lines)
+    found = {}
+    for line in lines:
+        if not line.startswith("|"):
+            break
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        found[cells[0].strip("`") if cells[0].count("`") == 2 else cells[0]] = cells[-1]
+    return found
