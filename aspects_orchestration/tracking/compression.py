@@ -164,7 +164,11 @@ def _once(name: str, blocks: Iterator[bytes | Damage]) -> Iterator[bytes | Damag
             inner = compression_of(block[:64])
             if inner != "plain":
                 yield Damage(
-                    "unsupported", f"{inner} in {name}", 0, None, "the file was compressed twice: decompress it once"
+                    "unsupported",
+                    f"{inner} in {name}",
+                    0,
+                    None,
+                    "the file was compressed twice: decompress it once",
                 )
                 return
             yield block

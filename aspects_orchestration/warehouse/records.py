@@ -188,13 +188,17 @@ def unfinished_loads(
     warehouse: Warehouse, database: str, target: str, month: str
 ) -> list[tuple[str, datetime, dict[str, Any]]]:
     """Other loads of a month whose last word was that a slice was being inserted: run id, when, and account."""
-    rows = warehouse.rows("runs_unfinished", database=database, target=target, month=month, run_id=warehouse.run_id)
+    rows = warehouse.rows(
+        "runs_unfinished", database=database, target=target, month=month, run_id=warehouse.run_id
+    )
     return [(run_id, at(updated), orjson.loads(account)) for run_id, updated, account in rows]
 
 
 def end_unfinished(warehouse: Warehouse, database: str, target: str, month: str) -> None:
     """Say of other loads of a month that were cut off that they are looked after."""
-    warehouse.run("runs_end_unfinished", database=database, target=target, month=month, run_id=warehouse.run_id)
+    warehouse.run(
+        "runs_end_unfinished", database=database, target=target, month=month, run_id=warehouse.run_id
+    )
 
 
 def sample_modulus(ids: int) -> int:

@@ -227,7 +227,9 @@ def views_have_followed(warehouse: Warehouse, month: Month) -> Finding:
     behind = record.account.get("views_behind", [])
     if not behind:
         return Finding(True, "every insert of the loads on record came to its end", {"cut_off": 0})
-    lines = tuple(f"{at(one['start']):%Y-%m-%d %H:%M} to {at(one['end']):%Y-%m-%d %H:%M} UTC" for one in behind)
+    lines = tuple(
+        f"{at(one['start']):%Y-%m-%d %H:%M} to {at(one['end']):%Y-%m-%d %H:%M} UTC" for one in behind
+    )
     return Finding(
         False,
         f"{len(behind)} inserts were cut off when the server died or a view refused: views behind {month.target} may lack"

@@ -99,7 +99,9 @@ class Site:
     def check(self, month: str) -> dict[str, Finding]:
         """The answer to every question about a month."""
         warehouse = self.warehouse()
-        return {name: ask(warehouse, Month(schema_names(self.settings), month)) for name, ask in QUESTIONS.items()}
+        return {
+            name: ask(warehouse, Month(schema_names(self.settings), month)) for name, ask in QUESTIONS.items()
+        }
 
     def rows(self) -> bytes:
         """The whole raw table, sorted."""
@@ -119,7 +121,11 @@ class Site:
         program = [str(Path(sys.executable).with_name(command[0])), *command[1:]]
         if command[0].startswith("-"):
             program = [sys.executable, *command]
-        environ = {name: value for name, value in os.environ.items() if not name.startswith(("ASPECTS_", "CLICKHOUSE_"))}
+        environ = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("ASPECTS_", "CLICKHOUSE_"))
+        }
         return subprocess.Popen(
             program, env={**environ, **self.variables}, cwd=self.folder, start_new_session=True, **how
         )
