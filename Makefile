@@ -19,7 +19,7 @@ COMPILE := $(BIN)/uv pip compile pyproject.toml --quiet --universal --no-strip-e
 demo: export DAGSTER_MODULE_NAME := aspects_orchestration.definitions
 demo dev: export DAGSTER_HOME := $(HOME_OF_DAGSTER)
 
-.PHONY: help demo dev stop test lint types format lock install install-dev clean
+.PHONY: help demo dev stop test bench lint types format lock install install-dev clean
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 
@@ -39,6 +39,11 @@ stop: $(RUNTIME) ## stop the embedded ClickHouse; it starts again by itself when
 
 test: $(DEV) ## every test that needs no root (ARGS="-k …" for some)
 	$(BIN)/python -m pytest $(ARGS)
+
+bench: $(DEV) ## the whole job against upstream's own command, by kind of event, and selecting (about half an hour)
+	$(BIN)/python benchmarks/transform.py
+	$(BIN)/python benchmarks/backfill.py pairs
+	$(BIN)/python benchmarks/backfill.py select
 
 lint: $(DEV) ## ruff: rules and format
 	$(BIN)/ruff check .

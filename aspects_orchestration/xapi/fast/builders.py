@@ -9,6 +9,7 @@ side by side. Actors, verbs and courses are taken from the transformers themselv
 from __future__ import annotations
 
 import json
+import re
 import uuid
 from collections.abc import Callable
 from datetime import timedelta
@@ -17,8 +18,9 @@ from typing import Any
 
 import orjson
 
+from aspects_orchestration.errors import AspectsError
 from aspects_orchestration.xapi.built import BuiltStatement
-from aspects_orchestration.xapi.erb import Transformer
+from aspects_orchestration.xapi.erb import Transformer, UntransformableError
 
 Event = dict[str, Any]
 Build = Callable[[Event, Any, bytes], bytes]
@@ -29,6 +31,8 @@ _BASE = uuid.UUID(
 _KEPT = 50_000
 _UNSURE = 1e15
 _NOTHING = object()
+#: The one way to write a time of which the text is also the statement's; 24:00 is the next day's 00:00 there.
+_CANONICAL = re.compile(r"\d{4}-\d\d-\d\dT(?!24)\d\d:\d\d:\d\d(?:\.\d{6})?\+00:00", re.ASCII).fullmatch
 _CAPTIONS_ON = frozenset(
     {"show_transcript", "video_show_cc_menu", "edx.video.transcript.shown", "edx.video.closed_captions.shown"}
 )
@@ -133,21 +137,17 @@ class Builders:
             return None
         try:
             return self._statement(event, moment, build)
-        except (_UnknownShape, KeyError, TypeError, AttributeError, ValueError, OverflowError):
-            return None  # whatever is odd about it, the transformer will say
+        except (AspectsError, UntransformableError):
+            raise
+        except Exception:  # whatever is odd about it, the transformer will say, in its own way
+            return None
 
     def _statement(self, event: Event, moment: int, build: Build) -> BuiltStatement:
         timestamp = event["timestamp"]
-        # Canonical text only: the statement then repeats it, without a fraction of zero.
-        if timestamp.__class__ is not str or timestamp[-6:] != "+00:00" or timestamp[10] != "T":
+        if timestamp.__class__ is not str or _CANONICAL(timestamp) is None:
             raise _UnknownShape
-        shown = timestamp
-        length = len(timestamp)
-        if length == 32:
-            if timestamp[20:26] == "000000":
-                shown = timestamp[:19] + "+00:00"
-        elif length != 25:
-            raise _UnknownShape
+        # The statement repeats a canonical text, without a fraction of zero.
+        shown = timestamp if timestamp[19:26] != ".000000" else timestamp[:19] + "+00:00"
         context = event["context"]
         course_id = context["course_id"]
         if context.__class__ is not dict or course_id.__class__ is not str or not course_id:

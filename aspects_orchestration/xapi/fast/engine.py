@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from aspects_orchestration.errors import AspectsError
 from aspects_orchestration.tracking.events import Event
 from aspects_orchestration.xapi.built import BuiltStatement
 from aspects_orchestration.xapi.engine import Engine, StockEngine
-from aspects_orchestration.xapi.erb import Transformer, UntransformableError
+from aspects_orchestration.xapi.erb import Transformer
 from aspects_orchestration.xapi.fast.builders import Builders
 from aspects_orchestration.xapi.fast.builders_known import BUILDERS
 from aspects_orchestration.xapi.fast.fingerprints import differing
@@ -43,12 +42,7 @@ class FastEngine:
     def statements(self, event: Event, moment: int) -> list[BuiltStatement]:
         """The statements of one event; see `Engine`."""
         if self._builders is not None:
-            try:
-                built = self._builders.build(event, moment)
-            except (AspectsError, UntransformableError):
-                raise
-            except Exception:  # too odd for a builder: its transformer says what is wrong
-                built = None
+            built = self._builders.build(event, moment)
             if built is not None:
                 return [built]
         return self._substrate.statements(event)
