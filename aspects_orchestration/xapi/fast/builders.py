@@ -31,6 +31,28 @@ _BASE = uuid.UUID(
 _KEPT = 50_000
 _UNSURE = 1e15
 _NOTHING = object()
+_ENROLLMENT = frozenset(
+    {
+        "edx.course.enrollment.activated",
+        "edx.course.enrollment.deactivated",
+        "edx.course.enrollment.mode_changed",
+        "edx.course.grade.passed.first_time",
+        "edx.course.grade.now_passed",
+        "edx.course.grade.now_failed",
+    }
+)
+#: Posts in forums, and the name under which the transformers look for a further extension of some.
+_FORUM: dict[str, str | None] = {
+    "edx.forum.thread.created": "thread_type",
+    "edx.forum.thread.voted": "vote_value",
+    "edx.forum.response.voted": "vote_value",
+    **{
+        f"edx.forum.{post}.{done}": None
+        for post in ("thread", "response", "comment")
+        for done in ("created", "edited", "deleted", "viewed", "reported", "unreported")
+        if (post, done) not in {("thread", "created"), ("response", "viewed"), ("comment", "viewed")}
+    },
+}
 #: The one way to write a time of which the text is also the statement's; 24:00 is the next day's 00:00 there.
 _CANONICAL = re.compile(r"\d{4}-\d\d-\d\dT(?!24)\d\d:\d\d:\d\d(?:\.\d{6})?\+00:00", re.ASCII).fullmatch
 _CAPTIONS_ON = frozenset(
@@ -71,6 +93,7 @@ class Builders:
         self._actors: dict[int | str, tuple[bytes, bytes]] = {}
         self._courses: dict[str, bytes] = {}
         self._course_objects: dict[str, bytes] = {}
+        self._enrolled: dict[str, bytes] = {}
         self._videos: dict[str, str] = {}
         self._referers: dict[str, str | None] = {}
         self._verbs: dict[str, tuple[bytes, bytes, str]] = {}
@@ -106,6 +129,8 @@ class Builders:
             "edx.completion.block_completion.changed": self._completion,
             "edx.grades.subsection.grade_calculated": self._subsection_grade,
             "edx.grades.course.grade_calculated": self._course_grade,
+            **dict.fromkeys(_ENROLLMENT, self._enrollment),
+            **dict.fromkeys(_FORUM, self._forum),
             "problem_check": self._problem_check,
             "showanswer": self._show_answer,
         }
@@ -124,6 +149,7 @@ class Builders:
         self._actors.clear()
         self._courses.clear()
         self._course_objects.clear()
+        self._enrolled.clear()
 
     def build(self, event: Event, moment: int) -> BuiltStatement | None:
         """The statement of an event, or None if no builder is sure of it.
@@ -169,17 +195,13 @@ class Builders:
         digest[8] = digest[8] & 0x3F | 0x80
         text = digest.hex()
         event_id = f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
-        course = self._courses.get(course_id) or self._course(event, course_id)
-        statement = (
-            b'{"id":"%b","version":"1.0.3","actor":%b,"verb":%b,"timestamp":"%b",%b,"contextActivities":%b}}'
-            % (
-                event_id.encode(),
-                actor,
-                verb,
-                shown.encode(),
-                rest,
-                course,
-            )
+        statement = b'{"id":"%b","version":"1.0.3","actor":%b,"verb":%b,"timestamp":"%b",%b%b}}' % (
+            event_id.encode(),
+            actor,
+            verb,
+            shown.encode(),
+            rest,
+            self._activities(event, data, course_id),
         )
         return BuiltStatement(event_id, moment, statement, verb_id)
 
@@ -217,8 +239,27 @@ class Builders:
             found = self._verbs[name] = (orjson.dumps(verb.as_version()), namespace, verb.id)
         return found
 
+    def _activities(self, event: Event, data: Any, course_id: str) -> bytes:
+        """The context's activities, behind its extensions: the course, a discussion; for enrollments none."""
+        name = event["name"]
+        if name in _ENROLLMENT:
+            return b""
+        course = self._courses.get(course_id) or self._course(event, course_id)
+        if name in _FORUM and "discussion" in data:
+            discussion = data["discussion"]["id"]
+            if discussion:
+                if discussion.__class__ is not str:
+                    raise _UnknownShape
+                url = orjson.dumps(f"{self._root}/api/discussion/v1/threads/{discussion}")
+                grouping = b'"grouping":[{"id":%b%b}}]' % (url, self._text.open_discussion)
+                return b',"contextActivities":{%b,%b' % (grouping, course[1:])
+        return b',"contextActivities":' + course
+
     def _course(self, event: Event, course_id: str) -> bytes:
-        activities = self._registry[event["name"]](event).get_context_activities()
+        from event_routing_backends.processors.xapi.transformer import XApiTransformer
+
+        # The course alone: what a kind of event adds is of that event.
+        activities = XApiTransformer.get_context_activities(self._registry[event["name"]](event))
         found = orjson.dumps(activities.as_version())
         if len(self._courses) >= _KEPT:
             self._courses.clear()
@@ -389,6 +430,54 @@ class Builders:
             extensions,
         )
 
+    def _enrollment(self, event: Event, data: Any, extensions: bytes) -> bytes:
+        course_id = event["context"]["course_id"]
+        course = self._enrolled.get(course_id)
+        if course is None:
+            from event_routing_backends.helpers import get_course_from_id
+
+            name = get_course_from_id(course_id)["display_name"]
+            if name.__class__ is not str:
+                raise _UnknownShape
+            url = orjson.dumps(f"{self._root}/course/{course_id}")
+            course = b'"object":{"id":%b%b"name":{"en":%b},"extensions":{' % (
+                url,
+                self._text.open_course,
+                orjson.dumps(name),
+            )
+            if len(self._enrolled) >= _KEPT:
+                self._enrolled.clear()
+            self._enrolled[course_id] = course
+        mode = _given(data, "mode")
+        if mode is not None and mode.__class__ is not str:
+            raise _UnknownShape
+        return b"%b%b}}},%b}" % (
+            course,
+            b"" if mode is None else self._text.mode + orjson.dumps(mode),
+            extensions,
+        )
+
+    def _forum(self, event: Event, data: Any, extensions: bytes) -> bytes:
+        post, path = data["id"], event["context"]["path"]
+        title = _given(data, "title")
+        if post.__class__ is not str or path.__class__ is not str or not post or not path:
+            raise _UnknownShape
+        if title is not None and title.__class__ is not str:
+            raise _UnknownShape
+        kind = _FORUM[event["name"]]
+        if kind is not None:
+            value = _found(event, kind)
+            if value.__class__ is not str:
+                raise _UnknownShape
+            extensions += b"," + self._text.mode + orjson.dumps(value)
+        place = path.rstrip("/").replace(post, "").rstrip("/")
+        return b'"object":{"id":%b%b%b}},%b}' % (
+            orjson.dumps(f"{self._root}{place}/{post}"),
+            self._text.open_discussion,
+            b"" if title is None else b',"name":{"en":%b}' % orjson.dumps(title),
+            extensions,
+        )
+
     def _problem_check(self, event: Event, data: Any, extensions: bytes) -> bytes:
         referer = event["referer"]
         if referer.__class__ is not str or not referer:
@@ -514,6 +603,10 @@ class _Text:
         self.link_definition = activity + orjson.dumps(constants.XAPI_ACTIVITY_LINK) + b"}},"
         self.answer_definition = activity + orjson.dumps(constants.XAPI_ACTIVITY_SOLUTION) + b"}},"
         self.open_module = activity + orjson.dumps(constants.XAPI_ACTIVITY_MODULE) + b',"name":{"en":'
+        course = orjson.dumps(constants.XAPI_ACTIVITY_COURSE)
+        self.open_course = activity + course + b","
+        self.open_discussion = activity + orjson.dumps(constants.XAPI_ACTIVITY_DISCUSSION)
+        self.mode = _member(constants.XAPI_ACTIVITY_MODE)
         self.video_definition = activity + video + b"}},"
         self.resource_definition = activity + resource + b"}},"
         self.open_navigation = activity + resource + b',"extensions":{'
