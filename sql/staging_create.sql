@@ -11,4 +11,7 @@ CREATE TABLE {database:Identifier}.{table:Identifier} /*on_cluster*/
 )
 ENGINE = /*replicated*/MergeTree
 ORDER BY (emission_time, event_id, file, byte_offset, number)
-SETTINGS non_replicated_deduplication_window = 10000, replicated_deduplication_window = 10000
+SETTINGS
+    non_replicated_deduplication_window = 10000,
+    replicated_deduplication_window = 10000,
+    min_parts_to_merge_at_once = 100

@@ -5,10 +5,12 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
+import types
 from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from types import TracebackType
 
 from aspects_orchestration.errors import AspectsError
@@ -73,7 +75,9 @@ class WorkerPool:
         limit = self._workers * (1 + _WAITING_CHUNKS)
         try:
             for chunk in chunks:
-                flying[self._executor.submit(worker.load, chunk)] = WorkChunk(
+                with _no_main_module():
+                    future = self._executor.submit(worker.load, chunk)
+                flying[future] = WorkChunk(
                     chunk.file, chunk.etag, chunk.byte_offset, b"", chunk.from_quarantine
                 )
                 while len(flying) >= limit:
@@ -86,6 +90,21 @@ class WorkerPool:
                 do="Look at the kernel's log (dmesg), lower ASPECTS_TRANSFORM_WORKERS, and run again: the load goes on"
                 " where it stopped.",
             ) from None
+
+
+@contextmanager
+def _no_main_module() -> Iterator[None]:
+    """Start processes that do not import this program's main module.
+
+    A spawned process imports the main module of its parent first. Here that is dagster's command line or code server,
+    which takes seconds and a hundred megabytes, in each worker, for nothing: workers are told all they need.
+    """
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = types.ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
 
 
 def _finished(

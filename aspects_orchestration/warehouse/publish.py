@@ -225,7 +225,7 @@ def publish(
             continue
         wait_for_merges(warehouse, target.database, target.table, target.partition_id, say=say)
         _check_room(warehouse, target, int(planned.new * sizes))
-        one = _counted(warehouse, target, planned.slice, step)
+        one = replace(planned, already_there=_present(warehouse, target, planned.slice, step))
         if one.new:
             lock.check()
             before_insert(one.slice)
@@ -323,10 +323,16 @@ def _insert_slice(
         insert()
 
 
-def _verify(warehouse: Warehouse, target: Target, one: CountedSlice, step: str, lock: Lock) -> None:
-    found = with_retries(
-        lambda: warehouse.row("publish_slice_verify", step=step, **target.names(), **one.slice.bounds())[0]
+def _present(warehouse: Warehouse, target: Target, one: Slice, step: str) -> int:
+    """How many of a slice's ids stand in the table now."""
+    row = with_retries(
+        lambda: warehouse.row("publish_slice_present", step=step, **target.names(), **one.bounds())
     )
+    return int(row[0])
+
+
+def _verify(warehouse: Warehouse, target: Target, one: CountedSlice, step: str, lock: Lock) -> None:
+    found = _present(warehouse, target, one.slice, step)
     if found != one.ids:
         lock.check()
         raise WarehouseError(
