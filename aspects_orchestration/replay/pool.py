@@ -14,9 +14,8 @@ from contextlib import contextmanager, suppress
 from types import TracebackType
 
 from aspects_orchestration.errors import AspectsError
-from aspects_orchestration.tracking.account import LineAccount
 from aspects_orchestration.xapi import worker
-from aspects_orchestration.xapi.worker import WorkChunk, WorkerSetup
+from aspects_orchestration.xapi.worker import Loaded, WorkChunk, WorkerSetup
 
 #: Chunks that wait beside the one that each worker has: enough to keep it busy, few enough to bound memory.
 _WAITING_CHUNKS = 1
@@ -58,7 +57,7 @@ class WorkerPool:
 
     def load(
         self, chunks: Iterable[WorkChunk], *, beat_s: float = 1.0
-    ) -> Iterator[tuple[WorkChunk, LineAccount] | None]:
+    ) -> Iterator[tuple[WorkChunk, Loaded] | None]:
         """Load chunks as they are read, in any order, with few in flight.
 
         Args:
@@ -66,12 +65,12 @@ class WorkerPool:
             beat_s: how often to yield None while nothing is done, so that the caller can tell that it lives.
 
         Yields:
-            A chunk (its data emptied) with its account, or None.
+            A chunk (its data emptied) with what its worker says of it, or None.
 
         Raises:
             AspectsError: a worker failed or was killed.
         """
-        flying: dict[Future[LineAccount], WorkChunk] = {}
+        flying: dict[Future[Loaded], WorkChunk] = {}
         limit = self._workers * (1 + _WAITING_CHUNKS)
         try:
             for chunk in chunks:
@@ -108,8 +107,8 @@ def _no_main_module() -> Iterator[None]:
 
 
 def _finished(
-    flying: dict[Future[LineAccount], WorkChunk], beat_s: float
-) -> Iterator[tuple[WorkChunk, LineAccount] | None]:
+    flying: dict[Future[Loaded], WorkChunk], beat_s: float
+) -> Iterator[tuple[WorkChunk, Loaded] | None]:
     done, _ = wait(flying, timeout=beat_s, return_when=FIRST_COMPLETED)
     if not done:
         yield None

@@ -29,7 +29,7 @@ from aspects_orchestration.warehouse.client import UnreachableError, Warehouse
 from aspects_orchestration.warehouse.records import StagedChunk, remember_files, remember_progress
 from aspects_orchestration.window import Window
 from aspects_orchestration.xapi.identities import SiteSource
-from aspects_orchestration.xapi.worker import WorkChunk, WorkerSetup
+from aspects_orchestration.xapi.worker import Loaded, WorkChunk, WorkerSetup
 
 Say = Callable[[str], None]
 
@@ -92,6 +92,7 @@ class Reading:
     staged_before: dict[tuple[str, str, int], LineAccount] = field(default_factory=dict)
     account: LoadAccount = field(default_factory=LoadAccount)
     resumed_chunks: int = 0
+    _said_off: bool = False
     _unsaved: list[StagedChunk] = field(default_factory=list)
     _unsaved_files: list[FileSummary] = field(default_factory=list)
     _read_files: dict[str, LogFile] = field(default_factory=dict)
@@ -120,7 +121,7 @@ class Reading:
                 for loaded in pool.load(self._chunks(progress)):
                     if loaded is not None:
                         self._take(*loaded)
-                        progress.took(loaded[1])
+                        progress.took(loaded[1].account)
                     progress.tell()
                     if time.monotonic() - saved > _FLUSH_S:
                         self._save()
@@ -199,7 +200,14 @@ class Reading:
         self._open[file.uri] += 1
         yield WorkChunk(file.uri, file.etag, item.offset, item.data, self.from_quarantine)
 
-    def _take(self, chunk: WorkChunk, account: LineAccount) -> None:
+    def _take(self, chunk: WorkChunk, loaded: Loaded) -> None:
+        account = loaded.account
+        if loaded.engine_off and not self._said_off:
+            self._said_off = True
+            self.say(
+                "parts of the fast engine stay off, because functions of event-routing-backends or tincan are not the ones"
+                f" that they were written against; their own code runs instead: {'; '.join(loaded.engine_off)}"
+            )
         self.account.add(chunk.file, account)
         self._unsaved.append(StagedChunk(chunk.file, chunk.etag, chunk.byte_offset, account))
         self._close(chunk.file)

@@ -15,7 +15,13 @@ from aspects_orchestration.xapi.erb import Transformer
 
 
 class Engine(Protocol):
-    """Events in, statements out."""
+    """Events in, statements out.
+
+    Attributes:
+        off: parts of a faster way that stay off here, and why; empty if all is on, or there are none.
+    """
+
+    off: tuple[str, ...]
 
     def statements(self, event: Event, moment: int) -> list[BuiltStatement]:
         """The statements of one event.
@@ -41,6 +47,8 @@ class StockEngine:
     Args:
         transformer: booted.
     """
+
+    off: tuple[str, ...] = ()
 
     def __init__(self, transformer: Transformer) -> None:
         self._transformer = transformer

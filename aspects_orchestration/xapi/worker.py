@@ -110,6 +110,14 @@ class _Source(NamedTuple):
 _Line = tuple[_Source, bytes | None, str | None, int]
 
 
+@dataclass(frozen=True)
+class Loaded:
+    """What a worker says of a chunk: its account, and what of the fast engine stays off in this process."""
+
+    account: LineAccount
+    engine_off: tuple[str, ...]
+
+
 class Worker:
     """One process's transformer, connections and caches."""
 
@@ -123,6 +131,11 @@ class Worker:
         self._known = KnownNames(self._transformer.registered) if setup.engine == "fast" else None
         self._first = setup.window.start_micros
         self._end = setup.window.end_micros
+
+    @property
+    def engine_off(self) -> tuple[str, ...]:
+        """What of the fast engine stays off, and why."""
+        return self._engine.off
 
     def load(self, chunk: WorkChunk) -> LineAccount:
         """Transform a chunk, stage its statements, keep its bad lines, and account for every line of it."""
@@ -145,7 +158,9 @@ class Worker:
             differing = self._verifier.differences()
         if differing:
             first = chunk.byte_offset
-            bad += [QuarantinedLine("engines_differ", one, chunk.file, first, b"") for one in differing]
+            bad += [
+                QuarantinedLine("engines_differ", "", chunk.file, first, one.encode()) for one in differing
+            ]
         self._keep(chunk, bad)
         if differing:
             raise EnginesDifferError(
@@ -327,7 +342,7 @@ def _end_with(parent: BaseProcess) -> None:
     os._exit(1)
 
 
-def load(chunk: WorkChunk) -> LineAccount:
+def load(chunk: WorkChunk) -> Loaded:
     """Load one chunk in this process's worker.
 
     Raises:
@@ -341,7 +356,7 @@ def load(chunk: WorkChunk) -> LineAccount:
             raise RuntimeError("start() first")
         if next(_loads) % _CHUNKS_A_COLLECTION == 0:
             gc.collect()
-        return _worker.load(chunk)
+        return Loaded(_worker.load(chunk), _worker.engine_off)
     except AspectsError:
         raise
     except Exception as error:
