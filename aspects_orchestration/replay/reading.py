@@ -166,6 +166,7 @@ class Reading:
                 file,
                 live=not self.from_quarantine and is_live(file, now=now),
                 max_line_bytes=self.settings.max_line_bytes,
+                reached=progress.reached,
             )
             for item in items:
                 progress.tell()  # also while chunks are passed over that an earlier attempt has staged

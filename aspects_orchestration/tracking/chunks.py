@@ -7,7 +7,7 @@ container runtime wrote in several pieces.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -97,6 +97,7 @@ def read_log(
     live: bool = False,
     chunk_bytes: int = CHUNK_BYTES,
     max_line_bytes: int = MAX_LINE_BYTES,
+    reached: Callable[[int], None] = lambda _: None,
 ) -> Iterator[Item]:
     """Read a log file from storage: `LogStore.open`, `decompressed` and `read_chunks` in one.
 
@@ -107,6 +108,7 @@ def read_log(
         live: the file may be appended to; has no meaning for a compressed one.
         chunk_bytes: see `read_chunks`.
         max_line_bytes: see `read_chunks`.
+        reached: told before each item how many bytes of the file, as stored, have been read.
 
     Yields:
         What `read_chunks` yields.
@@ -117,13 +119,15 @@ def read_log(
     with store.open(file) as stream:
         plain = compression_of(stream.read(_SNIFF_BYTES)) == "plain"
         stream.seek(0)
-        yield from read_chunks(
+        for item in read_chunks(
             decompressed(stream),
             file_no=file_no,
             chunk_bytes=chunk_bytes,
             max_line_bytes=max_line_bytes,
             live=live and plain,
-        )
+        ):
+            reached(stream.tell())
+            yield item
 
 
 def read_chunks(
