@@ -10,7 +10,9 @@ import pytest
 from pydantic import SecretStr
 from services.seaweedfs import S3Server
 from services.site import Site
+from services.tls import certificate, tls_in_front_of
 
+from aspects_orchestration.errors import WarehouseError
 from aspects_orchestration.replay.plan import ExpiredError
 from aspects_orchestration.resources.clickhouse import schema_names
 from aspects_orchestration.samples import SampleSpec
@@ -86,3 +88,21 @@ def test_a_wrong_password_is_told_without_telling_it(site: Site, theirs: server.
     assert b"refused user aspects_pipeline" in done.stdout
     assert b"ASPECTS_CLICKHOUSE_URL" in done.stdout
     assert wrong.encode() not in done.stdout
+
+
+def test_tls_is_spoken_and_a_certificate_that_nobody_vouches_for_is_refused(
+    site: Site, theirs: server.ServerAddress, tmp_path: Path
+) -> None:
+    site.write_samples(SampleSpec(lines=1_000), files=2)
+    site.environ["ASPECTS_DATA_TTL_EXPRESSION"] = ""
+    cert, key = certificate(tmp_path / "tls")
+    with tls_in_front_of(theirs.http_port, cert, key) as port:
+        credentials = f"{theirs.user}:{quote(theirs.password, safe='')}"
+        site.environ["ASPECTS_CLICKHOUSE_URL"] = f"https://{credentials}@127.0.0.1:{port}"
+        with pytest.raises(WarehouseError, match="CLICKHOUSE_SECURE_CONNECTION") as refused:
+            site.load("2024-05")
+        assert theirs.password not in str(refused.value)
+        site.environ["CLICKHOUSE_CA_CERT"] = str(cert)
+        loaded = site.load("2024-05")
+    assert loaded.statements is not None
+    assert loaded.statements.inserted == loaded.ids > 100
