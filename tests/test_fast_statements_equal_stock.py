@@ -2,29 +2,10 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
-from pathlib import Path
-from typing import Any
-
 import pytest
+from services.comparing import compared
 
 from aspects_orchestration.samples import known_event_names
-
-
-def compared(actor_type: str, stride: int) -> dict[str, Any]:
-    """What a process of its own found, with both engines side by side."""
-    found = subprocess.run(
-        [sys.executable, "-m", "services.compare_engines", actor_type, str(stride)],
-        cwd=Path(__file__).parent,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert found.returncode == 0, found.stderr
-    result: dict[str, Any] = json.loads(found.stdout)
-    return result
 
 
 @pytest.mark.slow
@@ -33,7 +14,7 @@ def compared(actor_type: str, stride: int) -> dict[str, Any]:
     [("external_id", 1, 50_000), ("mbox", 12, 4_000), ("mbox_sha1sum", 12, 4_000)],
 )
 def test_statements_ids_and_reasons_are_stocks(actor_type: str, stride: int, at_least: int) -> None:
-    found = compared(actor_type, stride)
+    found = compared("compare_engines", actor_type, str(stride))
     assert found["events"] > at_least
     assert found["off"] == []
     assert found["different"] == []

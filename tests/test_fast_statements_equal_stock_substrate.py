@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
+from services import comparing
 
 #: Every so many-th of 60,000 mutations.
 STRIDE = 12
@@ -17,16 +14,7 @@ SPARSE = 200
 
 def compared(scenario: str, actor_type: str = "external_id", stride: int = STRIDE) -> dict[str, Any]:
     """What a process of its own found, with stock and substrate side by side."""
-    found = subprocess.run(
-        [sys.executable, "-m", "services.compare_substrate", scenario, actor_type, str(stride)],
-        cwd=Path(__file__).parent,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert found.returncode == 0, found.stderr
-    result: dict[str, Any] = json.loads(found.stdout)
-    return result
+    return comparing.compared("compare_substrate", scenario, actor_type, str(stride))
 
 
 @pytest.mark.slow

@@ -196,7 +196,7 @@ def _step(load: _Load) -> str:
 
 
 def _count(load: _Load) -> PublishPlan:
-    return plan_publish(load.warehouse, load.target, step=_step(load))
+    return plan_publish(load.warehouse, load.target, step=_step(load), say=load.say)
 
 
 def _publish(load: _Load, reading: Reading, counted: PublishPlan, lock: Lock) -> _Published:

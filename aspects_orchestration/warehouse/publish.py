@@ -169,9 +169,21 @@ def _by_hash(start: int, end: int, statements: int, limit: int) -> list[Slice]:
 
 
 def plan_publish(
-    warehouse: Warehouse, target: Target, *, step: str, limit: int = SLICE_STATEMENTS
+    warehouse: Warehouse,
+    target: Target,
+    *,
+    step: str,
+    limit: int = SLICE_STATEMENTS,
+    say: Say = lambda _: None,
 ) -> PublishPlan:
-    """Count every slice of the staging table against the raw table; inserts nothing."""
+    """Count every slice of the staging table against the raw table; inserts nothing.
+
+    Args:
+        warehouse, target: where.
+        step: named in `log_comment`.
+        limit: the most statements of a slice.
+        say: told every few seconds how many slices are counted.
+    """
     minutes = warehouse.rows(
         "publish_minutes",
         step=step,
@@ -179,7 +191,13 @@ def plan_publish(
         staging_table=target.staging_table,
     )
     slices = cut_slices([(int(minute), int(rows)) for minute, rows in minutes], limit)
-    return PublishPlan(tuple(_counted(warehouse, target, one, step) for one in slices))
+    counted, told = [], time.monotonic()
+    for one in slices:
+        counted.append(_counted(warehouse, target, one, step))
+        if time.monotonic() - told > _TELL_S:
+            say(f"counted {len(counted)} of {len(slices)} slices")
+            told = time.monotonic()
+    return PublishPlan(tuple(counted))
 
 
 def _counted(warehouse: Warehouse, target: Target, one: Slice, step: str) -> CountedSlice:
