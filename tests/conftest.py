@@ -1,6 +1,14 @@
 """The real components that tests ask for by name."""
 
+import os
+
+from hypothesis import settings
 from services.seaweedfs import s3, s3_server
 from services.site import site
 
 __all__ = ["s3", "s3_server", "site"]
+
+# The same examples in every run; a search for new ones is `HYPOTHESIS_PROFILE=search`.
+settings.register_profile("same", derandomize=True, database=None)
+settings.register_profile("search")
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))

@@ -321,6 +321,7 @@ def split_damage(compressed: bytes) -> tuple[bytes, list[Damage]]:
 @given(st.sampled_from(list(COMPRESSIONS)), st.lists(FILES, min_size=1, max_size=3))
 @settings(max_examples=100, deadline=None)
 def test_compressed_files_of_several_members_come_out_whole(name: str, members: list[bytes]) -> None:
+    assume(compression_of(b"".join(members)) == "plain")  # an archive in an archive is told as such
     compressed = b"".join(COMPRESSIONS[name](member) for member in members)
     assert split_damage(compressed) == (b"".join(members), [])
 

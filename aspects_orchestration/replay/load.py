@@ -165,13 +165,11 @@ def _read_progress(load: _Load, reading: Reading) -> None:
                     files=files,
                     settings={"lightweight_deletes_sync": 2},
                 )
-    reading.staged_before = {
-        (chunk.file, chunk.etag, chunk.byte_offset): chunk.account
-        for chunk in chunks
-        if chunk.file not in stale
-    }
-    if reading.staged_before:
-        load.say(f"going on behind {len(reading.staged_before)} chunks that an earlier attempt has staged")
+    kept = [chunk for chunk in chunks if chunk.file not in stale]
+    for chunk in kept:
+        reading.staged_before.setdefault((chunk.file, chunk.etag), {})[chunk.byte_offset] = chunk.account
+    if kept:
+        load.say(f"going on behind {len(kept)} chunks that an earlier attempt has staged")
 
 
 def _drop_staging(load: _Load, staging: Staging) -> None:
@@ -306,6 +304,8 @@ def _remember(
         target=record.target,
         month=record.month,
         run_id=record.run_id,
+        # Nobody asks for those ids any more: there is nothing to wait for.
+        settings={"lightweight_deletes_sync": 0},
     )
 
 

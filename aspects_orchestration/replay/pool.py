@@ -1,28 +1,38 @@
-"""Worker processes of a load: started by spawn, fed with few chunks at a time, gone when the run goes."""
+"""Worker processes of a load: started by spawn, sent little work at a time, gone when the run goes."""
 
 from __future__ import annotations
 
 import multiprocessing
-import os
-import signal
 import sys
 import types
-from collections.abc import Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from multiprocessing import connection
+from multiprocessing.connection import Connection
+from multiprocessing.context import SpawnProcess
 from types import TracebackType
 
 from aspects_orchestration.errors import AspectsError
 from aspects_orchestration.xapi import worker
-from aspects_orchestration.xapi.worker import Loaded, WorkChunk, WorkerSetup
+from aspects_orchestration.xapi.worker import Ended, Failed, Loaded, Taken, Work, WorkerSetup
 
-#: Chunks that wait beside the one that each worker has: enough to keep it busy, few enough to bound memory.
-_WAITING_CHUNKS = 1
+#: What each worker has been sent at most: enough to keep it busy, little enough to bound memory.
+_SENT_AHEAD = 2
+
+
+@dataclass
+class _Process:
+    """One worker: its process, the way to it, and how much it has been sent and has not taken yet."""
+
+    process: SpawnProcess
+    connection: Connection
+    ahead: int = 0
+    ended: bool = False
 
 
 class WorkerPool:
-    """Loads chunks in worker processes; a context manager that leaves no process behind.
+    """Work done in worker processes; a context manager that leaves no process behind.
 
     Args:
         setup: what each worker needs to know.
@@ -30,14 +40,23 @@ class WorkerPool:
     """
 
     def __init__(self, setup: WorkerSetup, workers: int) -> None:
-        self._workers = workers
         # Spawn: a fork would copy the threads' locks of whoever runs us, in whatever state they are.
-        self._executor = ProcessPoolExecutor(
-            workers,
-            mp_context=multiprocessing.get_context("spawn"),
-            initializer=worker.start,
-            initargs=(setup,),
-        )
+        context = multiprocessing.get_context("spawn")
+        self._workers: list[_Process] = []
+        try:
+            with _no_main_module():
+                for number in range(workers):
+                    ours, theirs = context.Pipe()
+                    process = context.Process(
+                        target=worker.run, args=(setup, theirs), name=f"transform-{number}", daemon=True
+                    )
+                    process.start()
+                    # Closed here, so that the end of the worker is the end of the connection.
+                    theirs.close()
+                    self._workers.append(_Process(process, ours))
+        except BaseException:
+            self._kill()
+            raise
 
     def __enter__(self) -> WorkerPool:
         return self
@@ -45,50 +64,95 @@ class WorkerPool:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if kind is None:
-            self._executor.shutdown()
-            return
-        # Terminated from outside, or failed: what the workers are doing is not wanted any more.
-        for process in multiprocessing.active_children():
-            if process.pid is not None and process in _processes(self._executor):
-                with suppress(ProcessLookupError):
-                    os.kill(process.pid, signal.SIGKILL)
-        self._executor.shutdown(wait=False, cancel_futures=True)
+        if kind is not None:
+            # Terminated from outside, or failed: what the workers are doing is not wanted any more.
+            self._kill()
+        for one in self._workers:
+            one.connection.close()
+            one.process.join()
 
-    def load(
-        self, chunks: Iterable[WorkChunk], *, beat_s: float = 1.0
-    ) -> Iterator[tuple[WorkChunk, Loaded] | None]:
-        """Load chunks as they are read, in any order, with few in flight.
+    def work(
+        self, next_work: Callable[[], Work | None], *, beat_s: float = 1.0
+    ) -> Iterator[Loaded | Taken | None]:
+        """Have work done, in any order, with little of it under way.
 
         Args:
-            chunks: read lazily, only as fast as workers take them.
-            beat_s: how often to yield None while nothing is done, so that the caller can tell that it lives.
+            next_work: the next piece of work, asked for when a worker can take it; None while there is none. What a
+                worker says may bring more, so it is asked again until all that was sent is done.
+            beat_s: how often to yield None while nothing is said, so that the caller can tell that it lives.
 
         Yields:
-            A chunk (its data emptied) with what its worker says of it, or None.
+            What workers say, or None.
 
         Raises:
             AspectsError: a worker failed or was killed.
         """
-        flying: dict[Future[Loaded], WorkChunk] = {}
-        limit = self._workers * (1 + _WAITING_CHUNKS)
-        try:
-            for chunk in chunks:
-                with _no_main_module():
-                    future = self._executor.submit(worker.load, chunk)
-                flying[future] = WorkChunk(
-                    chunk.file, chunk.etag, chunk.byte_offset, b"", chunk.from_quarantine
-                )
-                while len(flying) >= limit:
-                    yield from _finished(flying, beat_s)
-            while flying:
-                yield from _finished(flying, beat_s)
-        except BrokenProcessPool:
-            raise AspectsError(
-                "a worker process was killed, most likely because the machine ran out of memory",
-                do="Look at the kernel's log (dmesg), lower ASPECTS_TRANSFORM_WORKERS, and run again: the load goes on"
-                " where it stopped.",
-            ) from None
+        while True:
+            self._send(next_work)
+            if not any(one.ahead for one in self._workers):
+                break
+            yield from self._heard(beat_s)
+        for one in self._workers:
+            _post(one, None)
+        while not all(one.ended for one in self._workers):
+            yield from self._heard(beat_s)
+
+    def _send(self, next_work: Callable[[], Work | None]) -> None:
+        for ahead in range(_SENT_AHEAD):
+            for one in self._workers:
+                if one.ahead == ahead:
+                    work = next_work()
+                    if work is None:
+                        return
+                    _post(one, work)
+                    one.ahead += 1
+
+    def _heard(self, beat_s: float) -> Iterator[Loaded | Taken | None]:
+        waiting = [one for one in self._workers if not one.ended]
+        ready = connection.wait([one.connection for one in waiting], timeout=beat_s)
+        if not ready:
+            yield None
+        for one in waiting:
+            if one.connection not in ready:
+                continue
+            try:
+                said = one.connection.recv()
+            except (EOFError, OSError):
+                raise _killed() from None
+            if isinstance(said, Failed):
+                raise said.error
+            if isinstance(said, Ended):
+                one.ended = True
+                continue
+            if isinstance(said, Taken):
+                one.ahead -= 1
+            yield said
+
+    def _kill(self) -> None:
+        for one in self._workers:
+            with suppress(ProcessLookupError):
+                one.process.kill()
+
+
+def _post(one: _Process, work: Work | None) -> None:
+    try:
+        one.connection.send(work)
+    except OSError:
+        # It may have said why before it went.
+        with suppress(EOFError, OSError):
+            while one.connection.poll():
+                said = one.connection.recv()
+                if isinstance(said, Failed):
+                    raise said.error from None
+        raise _killed() from None
+
+
+def _killed() -> AspectsError:
+    return AspectsError(
+        "a worker process was killed, most likely because the machine ran out of memory",
+        do="Look at the kernel's log (dmesg), lower ASPECTS_TRANSFORM_WORKERS, and run again: the load goes on"
+        " where it stopped.",
+    )
 
 
 @contextmanager
@@ -104,18 +168,3 @@ def _no_main_module() -> Iterator[None]:
         yield
     finally:
         sys.modules["__main__"] = main
-
-
-def _finished(
-    flying: dict[Future[Loaded], WorkChunk], beat_s: float
-) -> Iterator[tuple[WorkChunk, Loaded] | None]:
-    done, _ = wait(flying, timeout=beat_s, return_when=FIRST_COMPLETED)
-    if not done:
-        yield None
-    for future in done:
-        yield flying.pop(future), future.result()
-
-
-def _processes(executor: ProcessPoolExecutor) -> list[multiprocessing.process.BaseProcess]:
-    # The executor has no public way to name or kill its processes before Python 3.14.
-    return list((getattr(executor, "_processes", None) or {}).values())

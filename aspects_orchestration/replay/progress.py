@@ -21,21 +21,13 @@ class Progress:
         self._say = say
         self._every_s = every_s
         self._started = self._told = time.monotonic()
-        self._read = self._reached = 0
+        self._read = 0
         self._lines = 0
         self._statements = 0
 
-    def reached(self, stored_bytes: int) -> None:
-        """So many bytes, as stored, of the file that is being read have been read."""
-        self._reached = stored_bytes
-
-    def read(self, stored_bytes: int) -> None:
-        """A file of so many bytes, as stored, has been read."""
+    def took(self, account: LineAccount, stored_bytes: int) -> None:
+        """A chunk with this account is done, for which so many bytes of its file were read."""
         self._read += stored_bytes
-        self._reached = 0
-
-    def took(self, account: LineAccount) -> None:
-        """A chunk with this account is done."""
         self._lines += account.lines
         self._statements += account.statements
 
@@ -46,7 +38,7 @@ class Progress:
             return
         self._told = now
         elapsed = max(now - self._started, 0.001)
-        share = (self._read + self._reached) / self._stored_bytes if self._stored_bytes else 1.0
+        share = self._read / self._stored_bytes if self._stored_bytes else 1.0
         left = f", about {_span(elapsed / share - elapsed)} left" if 0.01 < share < 1 else ""
         self._say(
             f"read {share:.0%} of {self._stored_bytes / 1e6:.1f} MB: {self._lines} lines,"

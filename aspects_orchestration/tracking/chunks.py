@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final
+from typing import BinaryIO, Final
 
 from aspects_orchestration.tracking.compression import Damage, compression_of, decompressed
 from aspects_orchestration.tracking.lines import MAX_LINE_BYTES, begins_line, container_piece, open_line_start
@@ -18,6 +18,9 @@ from aspects_orchestration.tracking.stores import LogFile, LogStore
 
 CHUNK_BYTES: Final = 4 * 1024 * 1024
 _SNIFF_BYTES: Final = 64
+_READ_BYTES: Final = 1024 * 1024
+#: To each side of a cut; longer lines are rare, and merely not cut between.
+_LOOK_BYTES: Final = 128 * 1024
 _LIVE_FOR: Final = timedelta(hours=1)
 _LIVE_NAME: Final = re.compile(r"\.(?:log|json|jsonl|ndjson)\Z")
 
@@ -95,17 +98,20 @@ def read_log(
     *,
     file_no: int = 0,
     live: bool = False,
+    start: int = 0,
+    end: int | None = None,
     chunk_bytes: int = CHUNK_BYTES,
     max_line_bytes: int = MAX_LINE_BYTES,
     reached: Callable[[int], None] = lambda _: None,
 ) -> Iterator[Item]:
-    """Read a log file from storage: `LogStore.open`, `decompressed` and `read_chunks` in one.
+    """Read a log file from storage, or a part of a plain one: `LogStore.open`, `decompressed` and `read_chunks` in one.
 
     Args:
         store: the file's store.
         file: as listed; a file that has changed since then is refused.
         file_no: put on every item, for the caller to tell files apart.
         live: the file may be appended to; has no meaning for a compressed one.
+        start, end: the part of a plain file (bytes), cut where `part_ends` says; None is the end of the file.
         chunk_bytes: see `read_chunks`.
         max_line_bytes: see `read_chunks`.
         reached: told before each item how many bytes of the file, as stored, have been read.
@@ -116,24 +122,78 @@ def read_log(
     Raises:
         LogStoreError: storage cannot be read, or the file has changed since it was listed.
     """
-    with store.open(file) as stream:
-        plain = compression_of(stream.read(_SNIFF_BYTES)) == "plain"
-        stream.seek(0)
+    is_part = start > 0 or end is not None
+    with store.open(file, offset=start) as stream:
+        plain = is_part or compression_of(stream.read(_SNIFF_BYTES)) == "plain"
+        stream.seek(start)
         for item in read_chunks(
-            decompressed(stream),
+            _stretch(stream, (file.size if end is None else end) - start) if plain else decompressed(stream),
             file_no=file_no,
+            offset=start,
             chunk_bytes=chunk_bytes,
             max_line_bytes=max_line_bytes,
-            live=live and plain,
+            live=live and plain and (end is None or end >= file.size),
         ):
             reached(stream.tell())
             yield item
+
+
+def _stretch(stream: BinaryIO, length: int) -> Iterator[bytes]:
+    while length > 0 and (block := stream.read(min(length, _READ_BYTES))):
+        length -= len(block)
+        yield block
+
+
+def line_ends(data: bytes) -> int:
+    """How many lines of the file end in a chunk; its own end is one, even without a line end."""
+    return data.count(b"\n") + (not data.endswith(b"\n"))
+
+
+def is_plain(store: LogStore, file: LogFile) -> bool:
+    """Tell from a file's first bytes that it is not compressed, nor anything else that cannot be cut at line ends.
+
+    Raises:
+        LogStoreError: as `LogStore.open`.
+    """
+    with store.open(file) as stream:
+        return compression_of(stream.read(_SNIFF_BYTES)) == "plain"
+
+
+def part_ends(store: LogStore, file: LogFile, part_bytes: int) -> Iterator[int] | None:
+    """Where a plain file can be cut, so that its parts can be read beside each other.
+
+    A cut is between two lines that have nothing to do with each other. Where that cannot be told from the lines
+    around it (a line longer than the stretch that is looked at, or one that a container runtime may have cut), the
+    file is read in one go.
+
+    Args:
+        store: the file's store.
+        file: a plain file, as listed.
+        part_bytes: about the size of a part.
+
+    Returns:
+        The end of each part, ascending, the last one the file's size; None if there is a place where it cannot be cut.
+
+    Raises:
+        LogStoreError: as `LogStore.open`.
+    """
+    ends = []
+    for about in range(part_bytes, file.size - part_bytes // 2, part_bytes):
+        with store.open(file, offset=about - _LOOK_BYTES) as stream:
+            window = b"".join(_stretch(stream, 2 * _LOOK_BYTES))
+        end = window.find(b"\n", _LOOK_BYTES) + 1
+        begin = window.rfind(b"\n", 0, end - 1) + 1
+        if not begin or container_piece(window[begin:end]) is not None:
+            return None
+        ends.append(about - _LOOK_BYTES + end)
+    return iter([*ends, file.size])
 
 
 def read_chunks(
     blocks: Iterable[bytes | Damage],
     *,
     file_no: int = 0,
+    offset: int = 0,
     chunk_bytes: int = CHUNK_BYTES,
     max_line_bytes: int = MAX_LINE_BYTES,
     live: bool = False,
@@ -146,6 +206,7 @@ def read_chunks(
     Args:
         blocks: the decompressed file, and its damages in their places. A damage ends the line it falls into.
         file_no: put on every item, for the caller to tell files apart.
+        offset: of the first block in the decompressed file (bytes).
         chunk_bytes: about the size of a chunk.
         max_line_bytes: a line longer than this, its end not counted, comes as `OversizePart`s. So does a line in
             pieces, counted with all that the container runtime wrote around them.
@@ -154,7 +215,7 @@ def read_chunks(
     Yields:
         `Chunk`, `OversizePart`, `HalfLine` and the `Damage`s; the last item is always a `Chunk` with `last` set.
     """
-    cutter = _Cutter(file_no, chunk_bytes, max_line_bytes)
+    cutter = _Cutter(file_no, chunk_bytes, max_line_bytes, offset)
     for block in blocks:
         if isinstance(block, Damage):
             yield from cutter.end_piece()
@@ -175,12 +236,12 @@ class _Oversize:
 class _Cutter:
     """Holds the bytes that are not yet in an item."""
 
-    def __init__(self, file_no: int, chunk_bytes: int, max_line_bytes: int) -> None:
+    def __init__(self, file_no: int, chunk_bytes: int, max_line_bytes: int, offset: int) -> None:
         self._file_no = file_no
         self._chunk_bytes = chunk_bytes
         self._max_line_bytes = max_line_bytes
         self._held = bytearray()
-        self._offset = 0  # of `_held` in the file
+        self._offset = offset  # of `_held` in the file
         self._oversize: _Oversize | None = None
         self._in_line = False  # the last part ended inside a line
 

@@ -12,9 +12,10 @@ import re
 import zlib
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
-from typing import BinaryIO, Final, Protocol
+from typing import BinaryIO, Final, Protocol, cast
 
 from backports import zstd
+from isal import igzip_lib, isal_zlib
 
 READ_BYTES: Final = 256 * 1024
 BLOCK_BYTES: Final = 1024 * 1024
@@ -56,11 +57,27 @@ class _Decoder(Protocol):
     def decompress(self, data: bytes, max_length: int) -> bytes: ...
 
 
-class _GzipMember:
-    """One gzip member, with the interface that bz2, lzma and zstd decompressors share."""
+class _Inflate(Protocol):
+    """zlib's decompressobj, or one like it."""
 
-    def __init__(self) -> None:
-        self._inflate = zlib.decompressobj(wbits=31)
+    @property
+    def eof(self) -> bool: ...
+    @property
+    def unused_data(self) -> bytes: ...
+    @property
+    def unconsumed_tail(self) -> bytes: ...
+    def decompress(self, data: bytes, max_length: int, /) -> bytes: ...
+
+
+class _GzipMember:
+    """One gzip member, with the interface that bz2, lzma and zstd decompressors share.
+
+    Args:
+        decompressobj: of the standard library's zlib, or of one like it.
+    """
+
+    def __init__(self, decompressobj: Callable[..., _Inflate]) -> None:
+        self._inflate = decompressobj(wbits=31)
         self.needs_input = True
 
     @property
@@ -82,10 +99,18 @@ class _Format:
     name: str
     magic: re.Pattern[bytes]
     new: Callable[[], _Decoder]
+    #: Decodes byte by byte up to a damage; None if `new` does.
+    exact: Callable[[], _Decoder] | None = None
 
 
 _FORMATS: Final = (
-    _Format("gz", re.compile(rb"\x1f\x8b(?:\x08[\x00-\x1f]|\x08?\Z)"), _GzipMember),
+    _Format(
+        "gz",
+        re.compile(rb"\x1f\x8b(?:\x08[\x00-\x1f]|\x08?\Z)"),
+        # ISA-L has two to three times the standard library's speed, but keeps back what stands just before a damage.
+        lambda: _GzipMember(isal_zlib.decompressobj),
+        lambda: _GzipMember(zlib.decompressobj),
+    ),
     _Format("zst", re.compile(rb"\x28\xb5\x2f\xfd|[\x50-\x5f]\x2a\x4d\x18"), zstd.ZstdDecompressor),
     _Format("bz2", re.compile(rb"BZh[1-9](?:1AY&SY|\x17rE8P\x90)"), bz2.BZ2Decompressor),
     _Format(
@@ -103,7 +128,17 @@ _UNSUPPORTED: Final = (
     ("UTF-16 text", b"\xff\xfe"),
     ("UTF-16 text", b"\xfe\xff"),
 )
-_ERRORS: Final = (zlib.error, OSError, lzma.LZMAError, zstd.ZstdError, EOFError, MemoryError)
+# Its stubs say that this is an instance.
+_ISAL_ERROR = cast("type[Exception]", igzip_lib.IsalError)
+_ERRORS: Final = (
+    zlib.error,
+    _ISAL_ERROR,
+    OSError,
+    lzma.LZMAError,
+    zstd.ZstdError,
+    EOFError,
+    MemoryError,
+)
 
 
 def compression_of(head: bytes) -> str:
@@ -234,7 +269,7 @@ class _Members:
     def _rest_before_damage(self, start: int, fed_at: int, known: int) -> Generator[bytes, None, int]:
         """What the decoder swallowed with its error: decode the member again, the last piece byte by byte."""
         self._seek(start)
-        decoder = self._format.new()
+        decoder = (self._format.exact or self._format.new)()
         at = start
         while not decoder.eof:
             data = b""

@@ -14,6 +14,7 @@ from collections.abc import Iterable
 #: Letters, digits and dots, of which names are made, as JSON escapes.
 _HIDDEN_LETTER = re.compile(rb"\\u00[2-7]")
 _KEYS = (b'"name"', b'"event_type"')
+_NAME_FIRST = b'{"name": "'
 
 
 class KnownNames:
@@ -30,6 +31,14 @@ class KnownNames:
         """Whether an event's JSON text may be of one of these names; False is certain, True is not."""
         if body[-1:] != b"}":
             return True
+        if body.startswith(_NAME_FIRST):
+            # As the LMS writes them: a name that stands there, once, is the event's, whatever its type.
+            end = body.find(b'"', len(_NAME_FIRST))
+            name = body[len(_NAME_FIRST) : end]
+            if name in self._names:
+                return True
+            if name and body.find(b'"name"', end) < 0:
+                return _is_odd(body)
         seen = False
         for key in _KEYS:
             at = body.find(key)
@@ -46,7 +55,9 @@ class KnownNames:
                     return True
                 seen = True
                 at = body.find(key, end)
-        # What has no event in it may be something else altogether.
-        if not seen or b'"event"' not in body:
-            return True
-        return b"\\u00" in body and _HIDDEN_LETTER.search(body) is not None
+        return not seen or _is_odd(body)
+
+
+def _is_odd(body: bytes) -> bool:
+    # What has no event in it may be something else altogether.
+    return b'"event"' not in body or _HIDDEN_LETTER.search(body) is not None

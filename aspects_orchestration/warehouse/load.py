@@ -4,62 +4,76 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from aspects_orchestration.warehouse.client import Warehouse, with_retries
 
 STAGING_COLUMNS = ("event_id", "emission_time", "event", "file", "byte_offset", "number")
 
-_TIME = struct.Struct("<q")
-_PLACE = struct.Struct("<QH")
+_TIME = struct.Struct("<q").pack
+_PLACE = struct.Struct("<QH").pack
 
 
-class StagedStatement(NamedTuple):
-    """One statement on its way to staging.
+class StagedRows:
+    """Rows for the staging table, encoded one after the other.
 
     Attributes:
-        event_id: the statement's id, as text with hyphens.
-        emission_micros: its time in microseconds since 1970-01-01 UTC.
-        event: the whole statement as JSON text, UTF-8.
-        file: URI of the source file.
-        byte_offset: of the source line in the decompressed file.
-        number: of this statement among those of its line, from 0.
+        pieces: RowBinary, in the order of STAGING_COLUMNS, in pieces that belong one behind the other.
+        bytes: how many those are.
     """
 
-    event_id: str
-    emission_micros: int
-    event: bytes
-    file: str
-    byte_offset: int
-    number: int
+    def __init__(self) -> None:
+        self.pieces: list[bytes] = []
+        self.bytes = 0
 
+    def add(
+        self, identity: bytes, emission_micros: int, event: bytes, file: bytes, byte_offset: int, number: int
+    ) -> None:
+        """Add a statement.
 
-def encode(rows: Sequence[StagedStatement]) -> bytes:
-    """Rows as RowBinary, in the order of STAGING_COLUMNS."""
-    pieces: list[bytes] = []
-    for event_id, emission_micros, event, file, byte_offset, number in rows:
-        identity = bytes.fromhex(event_id.replace("-", ""))
-        uri = file.encode()
+        Args:
+            identity: its id: the 16 bytes of the UUID in network order.
+            emission_micros: its time in microseconds since 1970-01-01 UTC.
+            event: the whole statement as JSON text, UTF-8.
+            file: `encoded_text` of the source file's URI.
+            byte_offset: of the source line in the decompressed file.
+            number: of this statement among those of its line, from 0.
+        """
+        size = len(event)
         # A UUID is two little-endian 64-bit halves, the high one first.
-        pieces += (
+        self.pieces += (
             identity[7::-1],
             identity[:7:-1],
-            _TIME.pack(emission_micros),
-            _varint(len(event)),
+            _TIME(emission_micros),
+            _LENGTHS[size] if size < _MANY else _varint(size),
             event,
-            _varint(len(uri)),
-            uri,
-            _PLACE.pack(byte_offset, number),
+            file,
+            _PLACE(byte_offset, number),
         )
-    return b"".join(pieces)
+        self.bytes += size
+
+    def take(self, others: StagedRows) -> None:
+        """Add all rows of others, which are left empty."""
+        self.pieces += others.pieces
+        self.bytes += others.bytes
+        others.pieces, others.bytes = [], 0
 
 
-def stage(
-    warehouse: Warehouse, database: str, table: str, rows: Sequence[StagedStatement], *, token: str
-) -> None:
-    """Insert rows into a staging table; a broken connection is tried again under the same token."""
-    if rows:
-        block = encode(rows)
+def encoded_text(text: str) -> bytes:
+    """A text as RowBinary has it: its length, then its UTF-8."""
+    found = text.encode()
+    return _varint(len(found)) + found
+
+
+def stage(warehouse: Warehouse, database: str, table: str, pieces: Sequence[bytes], *, token: str) -> None:
+    """Insert rows into a staging table; a broken connection is tried again under the same token.
+
+    Args:
+        warehouse, database, table: where to.
+        pieces: of `StagedRows`.
+        token: of these rows and no others.
+    """
+    if pieces:
+        block = b"".join(pieces)
         with_retries(lambda: warehouse.insert_rows(database, table, STAGING_COLUMNS, block, token=token))
 
 
@@ -70,3 +84,8 @@ def _varint(value: int) -> bytes:
         value >>= 7
     encoded.append(value)
     return bytes(encoded)
+
+
+#: The lengths of nearly all statements, encoded beforehand.
+_MANY = 8192
+_LENGTHS = [_varint(size) for size in range(_MANY)]

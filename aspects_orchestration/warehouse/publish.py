@@ -26,7 +26,13 @@ _TELL_S = 5.0
 _SPARE_BYTES = 256 * 1024 * 1024
 
 #: With deduplication of blocks on, a block whose rows were deleted since is dropped without a word.
-_INSERT_SETTINGS = {"insert_deduplicate": 0, "max_insert_threads": 1, "min_insert_block_size_rows": 1_048_576}
+#: Larger blocks cost more in fresh memory than they save in parts.
+_INSERT_SETTINGS = {
+    "insert_deduplicate": 0,
+    "max_insert_threads": 2,
+    "min_insert_block_size_rows": 100_000,
+    "min_insert_block_size_bytes": 128 * 1024 * 1024,
+}
 
 Say = Callable[[str], None]
 
@@ -43,12 +49,11 @@ class Target:
 
     def names(self) -> dict[str, Any]:
         """The parameters that name both tables."""
-        return {
-            "database": self.database,
-            "table": self.table,
-            "staging_database": self.staging_database,
-            "staging_table": self.staging_table,
-        }
+        return {"database": self.database, "table": self.table, **self.staging_names()}
+
+    def staging_names(self) -> dict[str, Any]:
+        """The parameters that name the staging table."""
+        return {"staging_database": self.staging_database, "staging_table": self.staging_table}
 
 
 @dataclass(frozen=True)
@@ -184,12 +189,7 @@ def plan_publish(
         limit: the most statements of a slice.
         say: told every few seconds how many slices are counted.
     """
-    minutes = warehouse.rows(
-        "publish_minutes",
-        step=step,
-        staging_database=target.staging_database,
-        staging_table=target.staging_table,
-    )
+    minutes = warehouse.rows("publish_minutes", step=step, **target.staging_names())
     slices = cut_slices([(int(minute), int(rows)) for minute, rows in minutes], limit)
     counted, told = [], time.monotonic()
     for one in slices:
@@ -201,10 +201,15 @@ def plan_publish(
 
 
 def _counted(warehouse: Warehouse, target: Target, one: Slice, step: str) -> CountedSlice:
-    row = with_retries(
-        lambda: warehouse.row("publish_slice_count", step=step, **target.names(), **one.bounds())
-    )
-    return CountedSlice(one, *map(int, row))
+    def ask(name: str, tables: dict[str, Any]) -> tuple[int, ...]:
+        row = with_retries(lambda: warehouse.row(name, step=step, **tables, **one.bounds()))
+        return tuple(map(int, row))
+
+    staged_rows, ids, already_there, ids_hash = ask("publish_slice_ids", target.names())
+    statements, duplicates, collisions = ids, 0, 0
+    if staged_rows != ids:
+        statements, duplicates, collisions = ask("publish_slice_doubles", target.staging_names())
+    return CountedSlice(one, statements, ids, duplicates, collisions, already_there, ids_hash)
 
 
 def publish(

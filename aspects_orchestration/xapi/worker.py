@@ -1,4 +1,8 @@
-"""Chunks of lines in, statements in staging: the part of a load that runs in worker processes.
+"""Log lines in, statements in staging: the part of a load that runs in worker processes.
+
+A worker is sent work, a chunk of lines or a part of a file to read by itself, and says what became of each chunk once
+its statements are staged. Statements of several chunks go into one insert, and an insert is under way while the next
+chunks are transformed.
 
 This module and all it imports stay free of dagster and pandas, so that a worker is up in a second.
 """
@@ -9,41 +13,44 @@ import ctypes
 import gc
 import multiprocessing
 import os
+import queue
 import signal
 import sys
 import threading
 import traceback
-from collections.abc import Iterator
+import uuid
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cached_property
-from itertools import count
+from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import PurePath
 from typing import TYPE_CHECKING, NamedTuple
 
 from aspects_orchestration.errors import AspectsError
 from aspects_orchestration.tracking.account import LineAccount
-from aspects_orchestration.tracking.catalog import hour_of
-from aspects_orchestration.tracking.events import Event, UnreadableEventError, event_time, parse_event
-from aspects_orchestration.tracking.lines import SKIP_REASONS, unwrap, why_unreadable
+from aspects_orchestration.tracking.chunks import Chunk, line_ends, read_log
 from aspects_orchestration.tracking.names import KnownNames
-from aspects_orchestration.tracking.quarantine import QuarantinedLine, decode, encode, object_name
-from aspects_orchestration.tracking.stores import LogStore, S3Options, open_store
+from aspects_orchestration.tracking.stores import LogFile, LogStore, S3Options, open_store
 from aspects_orchestration.warehouse.client import Warehouse
-from aspects_orchestration.warehouse.load import StagedStatement, stage
+from aspects_orchestration.warehouse.load import StagedRows, stage
 from aspects_orchestration.window import Window
 from aspects_orchestration.xapi import erb
 from aspects_orchestration.xapi.engine import Engine, StockEngine
-from aspects_orchestration.xapi.erb import UntransformableError
-from aspects_orchestration.xapi.identities import SiteSource, wanted
-from aspects_orchestration.xapi.verify import EnginesDifferError, Verifier
+from aspects_orchestration.xapi.identities import SiteSource
+from aspects_orchestration.xapi.transform import ChunkTransformer, WorkChunk
 
 if TYPE_CHECKING:
     from aspects_orchestration.settings import ClickHouseAddress
 
 _PR_SET_PDEATHSIG = 1
-_CHUNKS_A_COLLECTION = 16
+_CHUNKS_A_COLLECTION = 64
+#: Statements are inserted when so many bytes of them are there, or those of so many chunks, or nothing more has come
+#: for a second: ClickHouse makes a part of each insert, and few large ones cost it less.
+_INSERT_BYTES = 16 * 1024 * 1024
+_INSERT_CHUNKS = 16
+_IDLE_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -81,210 +88,249 @@ class WorkerSetup:
 
 
 @dataclass(frozen=True)
-class WorkChunk:
-    """A chunk on its way to a worker.
+class WorkPart:
+    """A part of a file for a worker to read by itself.
 
     Attributes:
-        file, etag: URI and version of the file.
-        byte_offset: of the chunk in the decompressed file.
-        data: whole lines.
-        from_quarantine: the lines are quarantine records, not log lines.
+        file: as listed.
+        start, end: where, for a part of a plain file; 0 and None for a whole file of any kind.
+        live: the file may be appended to.
+        passed: offset and length of the chunks that are staged already.
+        from_quarantine: the file holds quarantine records, not log lines.
+    """
+
+    file: LogFile
+    start: int = 0
+    end: int | None = None
+    live: bool = False
+    passed: frozenset[tuple[int, int]] = frozenset()
+    from_quarantine: bool = False
+
+
+Work = WorkChunk | WorkPart
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A worker has staged a chunk.
+
+    Attributes:
+        file, etag, byte_offset, bytes: which.
+        account: of its lines.
+        counted_lines: its line ends, if the worker read it by itself; None if whoever sent it has counted.
+        stored_bytes: how much of the file, as stored, was read for it.
+        engine_off: what of the fast engine stays off in this process, and why.
     """
 
     file: str
     etag: str
     byte_offset: int
-    data: bytes
-    from_quarantine: bool = False
-
-
-class _Source(NamedTuple):
-    """Where a line came from, and how it stood there (or the object that holds it)."""
-
-    uri: str
-    byte_offset: int
-    raw: bytes
-    object: str | None = None
-
-
-_Line = tuple[_Source, bytes | None, str | None, int]
-
-
-@dataclass(frozen=True)
-class Loaded:
-    """What a worker says of a chunk: its account, and what of the fast engine stays off in this process."""
-
+    bytes: int
     account: LineAccount
+    counted_lines: int | None
+    stored_bytes: int
     engine_off: tuple[str, ...]
 
 
+class Passed(NamedTuple):
+    """A chunk that was staged before: its place, its line ends, and how much of the file as stored it took to read."""
+
+    byte_offset: int
+    bytes: int
+    counted_lines: int
+    stored_bytes: int
+
+
+@dataclass(frozen=True)
+class Taken:
+    """A worker has transformed what it was sent, and may be sent more; some of its chunks may not be staged yet.
+
+    Attributes:
+        work: what it was sent; a chunk without its data.
+        chunks: offset and length of those that it transformed.
+        passed: chunks that were staged already.
+        met: the reader met something that is no chunk of lines (a line too long to hold, a damage, a half-written
+            end); what was not transformed is left to whoever sent it.
+    """
+
+    work: Work
+    chunks: tuple[tuple[int, int], ...]
+    passed: tuple[Passed, ...]
+    met: bool
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A worker cannot go on."""
+
+    error: AspectsError
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A worker has staged everything and ends."""
+
+
+Said = Loaded | Taken | Failed | Ended
+
+
 class Worker:
-    """One process's transformer, connections and caches."""
+    """One process's transformer, connections and caches.
 
-    def __init__(self, setup: WorkerSetup) -> None:
+    Args:
+        setup: what it needs to know.
+        say: takes what is to be said; called from two threads, one at a time.
+    """
+
+    def __init__(self, setup: WorkerSetup, say: Callable[[Said], None]) -> None:
         self._setup = setup
-        self._transformer = erb.boot(lms_root_url=setup.lms_root_url, actor_type=setup.actor_type)
+        self._say = say
+        transformer = erb.boot(lms_root_url=setup.lms_root_url, actor_type=setup.actor_type)
         self._warehouse = Warehouse(setup.address, run_id=setup.run_id, cluster=setup.cluster)
-        self._identities, self._courses = setup.site.open(self._warehouse)
-        self._engine = _engine(self._transformer, setup)
-        self._verifier = Verifier(self._engine, setup.verify)
-        self._known = KnownNames(self._transformer.registered) if setup.engine == "fast" else None
-        self._first = setup.window.start_micros
-        self._end = setup.window.end_micros
+        identities, courses = setup.site.open(self._warehouse)
+        self._engine = _engine(transformer, setup)
+        self._transform = ChunkTransformer(
+            setup,
+            transformer=transformer,
+            engine=self._engine,
+            identities=identities,
+            courses=courses,
+            known=KnownNames(transformer.registered) if setup.engine == "fast" else None,
+        ).transform
+        self._staging = _Staging(setup, self._warehouse, say)
+        self._stores: dict[str, LogStore] = {}
+        self._chunks = 0
 
-    @property
-    def engine_off(self) -> tuple[str, ...]:
-        """What of the fast engine stays off, and why."""
-        return self._engine.off
+    def take(self, work: Work) -> None:
+        """Transform what was sent, and say so; what it gives is staged now or later."""
+        if isinstance(work, WorkChunk):
+            self._load(work, counted_lines=None)
+            done = ((work.byte_offset, len(work.data)),)
+            named = WorkChunk(work.file, work.etag, work.byte_offset, b"", work.from_quarantine)
+            self._say(Taken(named, done, (), met=False))
+        else:
+            self._say(self._read(work))
 
-    def load(self, chunk: WorkChunk) -> LineAccount:
-        """Transform a chunk, stage its statements, keep its bad lines, and account for every line of it."""
-        account = LineAccount(bytes=len(chunk.data))
-        bad: list[QuarantinedLine] = []
-        events = list(self._events(chunk, account, bad))
-        if self._identities.asks_for_many:
-            # All of the chunk's users at once; the transformers then ask one by one.
-            self._identities.prefetch(*wanted([erb.user_key(event) for event, _, _, _ in events]))
-        rows: list[StagedStatement] = []
-        with erb.site(self._identities, self._courses):
-            for event, moment, source, place in events:
-                chosen = self._verifier.chooses(source.raw)
-                if chosen:
-                    self._verifier.note(event, moment)
-                try:
-                    rows += self._rows(event, moment, chunk.file, place, account)
-                except UntransformableError as failure:
-                    _quarantine(account, bad, failure.reason, source, failure.detail)
-            differing = self._verifier.differences()
-        if differing:
-            first = chunk.byte_offset
-            bad += [
-                QuarantinedLine("engines_differ", "", chunk.file, first, one.encode()) for one in differing
-            ]
-        self._keep(chunk, bad)
-        if differing:
-            raise EnginesDifferError(
-                f"{len(differing)} events of {chunk.file} near byte {first} give other statements with the fast engine than"
-                " with event-routing-backends itself",
-                do="Nothing was published. Both statements are in quarantine: report them, and load with"
-                " ASPECTS_TRANSFORM_ENGINE=stock.",
-            )
+    def finish(self) -> None:
+        """Stage everything that is not staged yet, and say so."""
+        self._staging.finish()
+
+    def rest(self) -> None:
+        """Nothing has come for a while: what is there may be staged."""
+        self._staging.send()
+
+    def _read(self, part: WorkPart) -> Taken:
+        file, root = part.file, "/".join(part.file.uri.split("/", 3)[:3])
+        if root not in self._stores:
+            self._stores[root] = open_store(file.uri, s3=self._setup.s3)
+        at = before = part.start
+
+        def reached(stored: int) -> None:
+            nonlocal at
+            at = stored
+
+        chunks: list[tuple[int, int]] = []
+        passed: list[Passed] = []
+        for item in read_log(
+            self._stores[root],
+            file,
+            live=part.live,
+            start=part.start,
+            end=part.end,
+            max_line_bytes=self._setup.max_line_bytes,
+            reached=reached,
+        ):
+            if not isinstance(item, Chunk):
+                return Taken(part, tuple(chunks), tuple(passed), met=True)
+            read, before = at - before, at
+            place = (item.offset, len(item.data))
+            if not item.data:
+                continue
+            # Counted here as well: the account of the lines must come to the same.
+            ends = line_ends(item.data)
+            if place in part.passed:
+                passed.append(Passed(*place, ends, read))
+                continue
+            chunk = WorkChunk(file.uri, file.etag, item.offset, item.data, part.from_quarantine, read)
+            self._load(chunk, counted_lines=ends)
+            chunks.append(place)
+        return Taken(part, tuple(chunks), tuple(passed), met=False)
+
+    def _load(self, chunk: WorkChunk, *, counted_lines: int | None) -> None:
+        try:
+            self._chunks += 1
+            if self._chunks % _CHUNKS_A_COLLECTION == 0:
+                gc.collect()
+            found = self._transform(chunk)
+        except AspectsError:
+            raise
+        except Exception as error:
+            # Told by its kind alone: its text may hold personal data.
+            trace = traceback.extract_tb(error.__traceback__)[-1]
+            raise AspectsError(
+                f"a worker failed on {chunk.file} near byte {chunk.byte_offset}: {type(error).__name__} in"
+                f" {trace.name}, {PurePath(trace.filename).name} line {trace.lineno}",
+                do="Nothing was published. Run again; if it stays so, this is a fault of the project: report it.",
+            ) from None
+        loaded = Loaded(
+            chunk.file,
+            chunk.etag,
+            chunk.byte_offset,
+            len(chunk.data),
+            found.account,
+            counted_lines,
+            chunk.stored_bytes,
+            self._engine.off,
+        )
+        self._staging.add(loaded, found.rows)
+
+
+class _Staging:
+    """Gathers the rows of chunks, and inserts them in a thread of its own, one insert at a time."""
+
+    def __init__(self, setup: WorkerSetup, warehouse: Warehouse, say: Callable[[Said], None]) -> None:
+        self._setup = setup
+        self._warehouse = warehouse
+        self._say = say
+        self._rows = StagedRows()
+        self._waiting: list[Loaded] = []
+        self._inserts = 0
+        # The run's id alone would not do: a token of an earlier attempt makes ClickHouse drop rows without a word.
+        self._token = f"{setup.run_id} {uuid.uuid4().hex}"
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="insert")
+        self._under_way: Future[None] | None = None
+
+    def add(self, loaded: Loaded, rows: StagedRows) -> None:
+        self._rows.take(rows)
+        self._waiting.append(loaded)
+        if self._rows.bytes >= _INSERT_BYTES or len(self._waiting) >= _INSERT_CHUNKS:
+            self.send()
+
+    def send(self) -> None:
+        """Begin to insert what is there, as soon as the insert before is through."""
+        self._wait()
+        if self._waiting:
+            self._inserts += 1
+            token = f"{self._token} {self._inserts}"
+            self._under_way = self._thread.submit(self._insert, self._rows.pieces, self._waiting, token)
+            self._rows, self._waiting = StagedRows(), []
+
+    def finish(self) -> None:
+        self.send()
+        self._wait()
+        self._thread.shutdown()
+
+    def _wait(self) -> None:
+        if self._under_way is not None:
+            self._under_way.result()
+            self._under_way = None
+
+    def _insert(self, pieces: list[bytes], waiting: list[Loaded], token: str) -> None:
         if self._setup.staging_table:
-            # The run's own: a token of an earlier attempt would make ClickHouse drop what was deleted since.
-            token = f"{self._setup.run_id} {chunk.file} {chunk.byte_offset}"
-            stage(self._warehouse, self._setup.staging_database, self._setup.staging_table, rows, token=token)
-        account.check(f"{chunk.file} at byte {chunk.byte_offset}")
-        return account
-
-    def _events(
-        self, chunk: WorkChunk, account: LineAccount, bad: list[QuarantinedLine]
-    ) -> Iterator[tuple[Event, int, _Source, int]]:
-        """The chunk's events of the window that have a transformer; all other lines are accounted for here."""
-        for source, body, reason, lines in self._lines(chunk):
-            account.lines += lines
-            if reason is not None and reason in SKIP_REASONS:
-                account.skipped[reason] += lines
-                continue
-            if body is not None and self._known is not None and not self._known.may_be_in(body):
-                account.skipped["no_transformer"] += 1
-                if lines > 1:
-                    account.skipped["continued"] += lines - 1
-                continue
-            try:
-                if body is None:
-                    raise UnreadableEventError(reason or "unreadable")
-                event = parse_event(body)
-            except UnreadableEventError as failure:
-                if failure.reason == "not_an_event":
-                    account.skipped[failure.reason] += lines
-                    continue
-                finer = why_unreadable(body) if body is not None else None
-                account.undated += lines
-                _quarantine(account, bad, finer or failure.reason, source, "", lines)
-                continue
-            # A line in pieces (Docker, CRI) is one event: the further pieces have no event of their own.
-            if lines > 1:
-                account.skipped["continued"] += lines - 1
-            if event["name"] not in self._transformer.names:
-                known = event["name"] in self._transformer.registered
-                account.skipped["not_whitelisted" if known else "no_transformer"] += 1
-                continue
-            try:
-                moment, assumed = event_time(event)
-            except UnreadableEventError as failure:
-                account.undated += 1
-                _quarantine(account, bad, failure.reason, source, "")
-                continue
-            account.hours[hour_of(moment)] += 1
-            account.saw(moment)
-            if not self._first <= moment < self._end:
-                account.skipped["outside_window"] += 1
-                continue
-            account.assumed_utc += assumed
-            # In quarantine records several lines may come from one place; here it orders and counts, so use ours.
-            place = source.byte_offset if not chunk.from_quarantine else chunk.byte_offset + account.lines
-            yield event, moment, source, place
-
-    def _lines(self, chunk: WorkChunk) -> Iterator[_Line]:
-        """Each line of a chunk: where it is from, its event's JSON or why there is none, and its count of lines."""
-        if not chunk.from_quarantine:
-            for line in unwrap(chunk.data, max_line_bytes=self._setup.max_line_bytes):
-                source = _Source(chunk.file, chunk.byte_offset + line.offset, line.raw)
-                yield source, line.body, line.reason, line.source_lines
-            return
-        for stored in chunk.data.splitlines():
-            try:
-                record = decode(stored)
-            except ValueError:
-                yield _Source(chunk.file, chunk.byte_offset, stored), None, "unreadable_record", 1
-                continue
-            source = _Source(record.file, record.byte_offset, record.raw, record.object)
-            raw = record.raw if record.object is None else self._long_line(record.object)
-            if raw is None:
-                yield source, None, record.reason, 1
-                continue
-            found = list(unwrap(raw, max_line_bytes=self._setup.max_line_bytes))
-            # One record is one line of the account, whatever pieces it once came in.
-            whole = next((line for line in found if line.body is not None), found[0] if found else None)
-            if whole is None:
-                yield source, None, "blank", 1
-            else:
-                yield source, whole.body, whole.reason, 1
-
-    def _long_line(self, uri: str) -> bytes | None:
-        """A line that was too long to be held, if by now it is not."""
-        store = open_store(uri, s3=self._setup.s3, setting="ASPECTS_QUARANTINE")
-        size = next((file.size for file in store.list()), 0)
-        return store.get(uri) if size <= self._setup.max_line_bytes else None
-
-    def _rows(
-        self, event: Event, moment: int, file: str, place: int, account: LineAccount
-    ) -> list[StagedStatement]:
-        statements = self._engine.statements(event, moment)
-        if not statements:
-            account.skipped["no_statement"] += 1
-            return []
-        account.with_statements += 1
-        rows = []
-        for number, one in enumerate(statements):
-            if self._first <= one.emission_micros < self._end:
-                account.verbs[one.verb] += 1
-                rows.append(
-                    StagedStatement(one.event_id, one.emission_micros, one.event, file, place, number)
-                )
-        account.statements += len(rows)
-        account.outside_window += len(statements) - len(rows)
-        return rows
-
-    def _keep(self, chunk: WorkChunk, bad: list[QuarantinedLine]) -> None:
-        if bad and self._setup.quarantine_folder:
-            uri = f"{self._setup.quarantine_folder}/{object_name(chunk.file, chunk.etag, chunk.byte_offset)}"
-            self._quarantine.put(uri, encode(bad))
-
-    @cached_property
-    def _quarantine(self) -> LogStore:
-        # Kept: a client of S3 takes longer to make than a chunk to transform.
-        return open_store(self._setup.quarantine_folder, s3=self._setup.s3, setting="ASPECTS_QUARANTINE")
+            database, table = self._setup.staging_database, self._setup.staging_table
+            stage(self._warehouse, database, table, pieces, token=token)
+        for one in waiting:
+            self._say(one)
 
 
 def _engine(transformer: erb.Transformer, setup: WorkerSetup) -> Engine:
@@ -295,26 +341,65 @@ def _engine(transformer: erb.Transformer, setup: WorkerSetup) -> Engine:
     return FastEngine(transformer, lms_root_url=setup.lms_root_url)
 
 
-def _quarantine(
-    account: LineAccount,
-    bad: list[QuarantinedLine],
-    reason: str,
-    source: _Source,
-    detail: str,
-    lines: int = 1,
-) -> None:
-    account.quarantined[reason] += lines
-    bad.append(QuarantinedLine(reason, detail, source.uri, source.byte_offset, source.raw, source.object))
+def run(setup: WorkerSetup, connection: Connection) -> None:
+    """Be a worker: the main function of its process.
+
+    Args:
+        setup: what it needs to know.
+        connection: `Work` comes in, None at the end; `Said` goes out.
+    """
+    _end_with_parent()
+    lock = threading.Lock()
+
+    def say(said: Said) -> None:
+        with lock:
+            connection.send(said)
+
+    try:
+        worker = Worker(setup, say)
+        # A chunk makes some hundred thousand objects and hardly a cycle among them: looking for cycles all the time
+        # costs a quarter of the work. They are looked for between chunks.
+        gc.collect()
+        gc.freeze()
+        gc.disable()
+        coming: queue.SimpleQueue[Work | None] = queue.SimpleQueue()
+        threading.Thread(target=_receive, args=(connection, coming), name="receive", daemon=True).start()
+        while True:
+            try:
+                work = coming.get(timeout=_IDLE_S)
+            except queue.Empty:
+                worker.rest()
+                continue
+            if work is None:
+                break
+            worker.take(work)
+        worker.finish()
+        say(Ended())
+    except AspectsError as error:
+        say(Failed(error))
+    except Exception as error:
+        # Told by its kind alone: its text may hold personal data, and not every exception finds its way to the parent.
+        trace = traceback.extract_tb(error.__traceback__)[-1]
+        say(
+            Failed(
+                AspectsError(
+                    f"a worker failed: {type(error).__name__} in {trace.name}, {PurePath(trace.filename).name}"
+                    f" line {trace.lineno}",
+                    do="Nothing was published. Run again; if it stays so, this is a fault of the project: report it.",
+                )
+            )
+        )
 
 
-_worker: Worker | None = None
-_loads = count(1)
-_failure: Exception | None = None
+def _receive(connection: Connection, coming: queue.SimpleQueue[Work | None]) -> None:
+    """Take work in as it is sent, so that whoever sends it never waits for what is being transformed."""
+    with suppress(EOFError, OSError):
+        while (work := connection.recv()) is not None:
+            coming.put(work)
+    coming.put(None)
 
 
-def start(setup: WorkerSetup) -> None:
-    """Make this process a worker; the initializer of the pool."""
-    global _worker, _failure  # noqa: PLW0603  one worker a process is what a pool gives
+def _end_with_parent() -> None:
     # Ctrl-C goes to the whole process group: the parent decides. If the parent is killed, so is the worker.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -324,45 +409,9 @@ def start(setup: WorkerSetup) -> None:
     parent = multiprocessing.parent_process()
     if parent is not None:
         # Killed before the line above, or on a system without it: waiting for work would never end.
-        threading.Thread(target=_end_with, args=(parent,), name="end with parent", daemon=True).start()
-    try:
-        _worker = Worker(setup)
-    except Exception as error:
-        # Raised in here it would only break the pool, as if somebody had killed the process.
-        _failure = error
-    # A chunk makes some hundred thousand objects and hardly a cycle among them: looking for cycles all the time costs
-    # a quarter of the work. They are looked for between chunks.
-    gc.collect()
-    gc.freeze()
-    gc.disable()
+        threading.Thread(target=_end_after, args=(parent,), name="end with parent", daemon=True).start()
 
 
-def _end_with(parent: BaseProcess) -> None:
+def _end_after(parent: BaseProcess) -> None:
     parent.join()
     os._exit(1)
-
-
-def load(chunk: WorkChunk) -> Loaded:
-    """Load one chunk in this process's worker.
-
-    Raises:
-        AspectsError: what went wrong; whatever else is raised is told by its kind alone (its text may hold personal
-            data, and not every exception finds its way back to the parent).
-    """
-    try:
-        if _failure is not None:
-            raise _failure
-        if _worker is None:
-            raise RuntimeError("start() first")
-        if next(_loads) % _CHUNKS_A_COLLECTION == 0:
-            gc.collect()
-        return Loaded(_worker.load(chunk), _worker.engine_off)
-    except AspectsError:
-        raise
-    except Exception as error:
-        trace = traceback.extract_tb(error.__traceback__)[-1]
-        raise AspectsError(
-            f"a worker failed on {chunk.file} near byte {chunk.byte_offset}: {type(error).__name__} in {trace.name},"
-            f" {PurePath(trace.filename).name} line {trace.lineno}",
-            do="Nothing was published. Run again; if it stays so, this is a fault of the project: report it.",
-        ) from None

@@ -1,9 +1,7 @@
--- What publishing a slice would do: its statements, ids, duplicates, collisions, and how many ids stand in the table already.
+-- A slice's staged rows, its ids, how many of these stand in the table already, and all ids' hashes combined.
 SELECT
-    sum(of_id) AS statements,
+    sum(of_id) AS staged_rows,
     count() AS ids,
-    sum(of_first_body - 1) AS duplicates,
-    sum(of_id - of_first_body) AS collisions,
     countIf(event_id IN (
         SELECT event_id
         FROM {database:Identifier}.{table:Identifier}
@@ -22,19 +20,10 @@ SELECT
     groupBitXor(cityHash64(event_id)) AS ids_hash
 FROM
 (
-    SELECT
-        event_id,
-        count() AS of_id,
-        argMin(body, (file, byte_offset, number)) AS first_body,
-        arrayCount(one -> one = first_body, groupArray(body)) AS of_first_body
-    FROM
-    (
-        -- A batch that was sent again after a kill may stand twice; its place in the log tells.
-        SELECT DISTINCT event_id, file, byte_offset, number, body
-        FROM {staging_database:Identifier}.{staging_table:Identifier}
-        WHERE emission_time >= fromUnixTimestamp64Micro({start:Int64})
-            AND emission_time < fromUnixTimestamp64Micro({end:Int64})
-            AND cityHash64(event_id) % {modulus:UInt32} = {remainder:UInt32}
-    )
+    SELECT event_id, count() AS of_id
+    FROM {staging_database:Identifier}.{staging_table:Identifier}
+    WHERE emission_time >= fromUnixTimestamp64Micro({start:Int64})
+        AND emission_time < fromUnixTimestamp64Micro({end:Int64})
+        AND cityHash64(event_id) % {modulus:UInt32} = {remainder:UInt32}
     GROUP BY event_id
 )
