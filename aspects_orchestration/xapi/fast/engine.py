@@ -44,7 +44,7 @@ class FastEngine:
         if self._builders is not None:
             built = self._builders.build(event, moment)
             if built is not None:
-                return [built]
+                return built
         return self._substrate.statements(event)
 
     @contextmanager
