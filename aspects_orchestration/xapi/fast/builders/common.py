@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 import orjson
 
@@ -13,8 +13,6 @@ Event = dict[str, Any]
 Body = tuple[bytes, bytes]
 #: Builds the body of an event's statement, from the event, its `data` and its `context`.
 Build = Callable[[Event, Any, Event], Body]
-#: The questions of a problem: its own object, and each question's id and body.
-Questions = tuple[bytes, list[tuple[str, bytes]]]
 
 #: So many users, courses, pages and the like are kept at hand; 50,000 actors are about 25 MB.
 MOST: Final = 50_000
@@ -24,11 +22,24 @@ _UNSURE: Final = 1e15
 dumps = orjson.dumps
 joined = b"".join
 
+_Key = TypeVar("_Key")
 _Value = TypeVar("_Value")
 
 
 class UnknownShape(Exception):  # noqa: N818  not an error: another way is taken
     """A builder does not fully know the event before it."""
+
+
+class Questions(NamedTuple):
+    """The questions of a problem.
+
+    Attributes:
+        problem: the whole problem's object.
+        bodies: each question's id, and its statement's object and result.
+    """
+
+    problem: bytes
+    bodies: list[tuple[str, bytes]]
 
 
 @dataclass(frozen=True)
@@ -48,10 +59,10 @@ class Kind:
     questions: Callable[[Any], Questions | None] | None = None
 
 
-class Kept(dict[str, _Value]):
+class Kept(dict[_Key, _Value]):
     """A cache of bounded size: when it is full, all is dropped, and made again as it comes."""
 
-    def keep(self, key: str, value: _Value) -> _Value:
+    def keep(self, key: _Key, value: _Value) -> _Value:
         """Keep a value, and give it back."""
         if len(self) >= MOST:
             self.clear()
@@ -100,7 +111,7 @@ def _found_below(place: Event, name: str) -> Any:
 
 def leads_to(data: Any, event: Event, names: frozenset[str]) -> bool:
     """Whether the transformers' search for each of these names comes to `data` before it finds one."""
-    if not names.isdisjoint(event):
+    if not event.keys().isdisjoint(names):
         return False
     for inner in event.values():
         if inner.__class__ is dict and inner:
@@ -113,7 +124,7 @@ def leads_to(data: Any, event: Event, names: frozenset[str]) -> bool:
 
 def absent(place: Event, names: frozenset[str]) -> bool:
     """Whether none of these names stands in an object, or in an object inside of it."""
-    if not names.isdisjoint(place):
+    if not place.keys().isdisjoint(names):
         return False
     for inner in place.values():  # noqa: SIM110  a generator costs as much as the whole search
         if inner.__class__ is dict and inner and not absent(inner, names):
@@ -138,7 +149,7 @@ def number(value: Any) -> Any:
 def whole(value: Any) -> bytes:
     """The JSON text of a value that must be a whole number."""
     if value.__class__ is int:
-        return b"%d" % value
+        return dumps(value)
     raise UnknownShape
 
 

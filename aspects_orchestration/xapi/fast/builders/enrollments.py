@@ -40,7 +40,7 @@ class Enrollments:
 
         self._root = root
         #: Objects of courses, with the course's name: to be forgotten with the site's courses.
-        self.courses: Kept[bytes] = Kept()
+        self.courses: Kept[str, bytes] = Kept()
         self._open_course = activity(constants.XAPI_ACTIVITY_COURSE)
         self._mode = member(constants.XAPI_ACTIVITY_MODE)
 

@@ -53,8 +53,9 @@ class Problems:
         )
 
         self._blocks = f"{root}/xblock/"
-        self._referers: Kept[str | None] = Kept()
-        self._before: Kept[str] = Kept()
+        self._referers: Kept[str, str | None] = Kept()
+        self._scores: Kept[tuple[float, float], bytes] = Kept()
+        self._before: Kept[str, str] = Kept()
         self._attempts = b',"extensions":{' + member(constants.XAPI_ACTIVITY_ATTEMPT)
         types = {kind: dumps(shown) for kind, shown in rules.INTERACTION_TYPES_MAP.items()}
         self._types: dict[str | None, bytes] = types
@@ -121,7 +122,7 @@ class Problems:
             about = joined((b'"object":{"id":', dumps(self._blocks + text(data["problem_id"])), about))
         else:
             about = b'"object":' + self._group(submission, data)
-        score = _score(data["grade"], data["max_grade"])
+        score = self._score(data["grade"], data["max_grade"])
         answered = _answered(submission)
         comma = b"," if answered else b""
         return joined((about, b',"result":{"score":', score, comma, answered, b"}")), b""
@@ -139,7 +140,7 @@ class Problems:
             answered = _answered(submission)
             body = joined((b'"object":{"id":', url, about, b',"result":{', answered, b"}"))
             bodies.append((question_id, body))
-        return self._group(next(iter(submissions.values())), data), bodies
+        return Questions(self._group(next(iter(submissions.values())), data), bodies)
 
     def _question(self, submission: Any, data: Any) -> bytes:
         """A question, behind its id."""
@@ -161,6 +162,16 @@ class Problems:
     def _tried(self, data: Any) -> bytes:
         attempts = data.get("attempts")
         return self._attempts + whole(attempts) + b"}" if attempts else b""
+
+    def _score(self, grade: Any, highest: Any) -> bytes:
+        scaled = number(grade) / highest if number(highest) > 0 else 0
+        known = self._scores.get((grade, highest))
+        if known is None:
+            score = {"min": 0.0, "max": float(highest), "raw": float(grade), "scaled": float(scaled)}
+            known = dumps(score)
+            if grade and highest:  # zero may be negative, and is equal all the same
+                self._scores.keep((grade, highest), known)
+        return known
 
     def _block(self, referer: str) -> str | None:
         """The block that the page was to show, if its address tells."""
@@ -209,8 +220,3 @@ def _list(answer: list[Any]) -> str:
         if one.__class__ is not str:
             return _listed(answer)
     return f"[{', '.join(map(encode_basestring, answer))}]"
-
-
-def _score(grade: Any, highest: Any) -> bytes:
-    scaled = number(grade) / highest if number(highest) > 0 else 0
-    return dumps({"min": 0.0, "max": float(highest), "raw": float(grade), "scaled": float(scaled)})

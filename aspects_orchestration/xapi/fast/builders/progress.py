@@ -36,7 +36,7 @@ class Progress:
         self._blocks = f"{root}/xblock/"
         self._registry = registry
         #: Objects of courses, with the course's name: to be forgotten with the site's courses.
-        self.courses: Kept[bytes] = Kept()
+        self.courses: Kept[str, bytes] = Kept()
         resource = activity(constants.XAPI_ACTIVITY_RESOURCE) + b'}},"result":{'
         progress = b'"extensions":{' + member(constants.XAPI_ACTIVITY_PROGRESS)
         self._completed = resource + b'"completion":true,' + progress

@@ -14,7 +14,6 @@ from aspects_orchestration.errors import AspectsError
 from aspects_orchestration.xapi.built import BuiltStatement
 from aspects_orchestration.xapi.erb import Transformer, UntransformableError
 from aspects_orchestration.xapi.fast.builders.common import (
-    MOST,
     Event,
     Kept,
     Kind,
@@ -73,9 +72,9 @@ class Builders:
         from event_routing_backends.processors.xapi import constants
 
         self._registry = registry
-        self._actors: dict[int | str, tuple[bytes, bytes]] = {}
-        self._courses: Kept[tuple[bytes, bytes]] = Kept()
-        self._question_namespaces: Kept[bytes] = Kept()
+        self._actors: Kept[int | str, tuple[bytes, bytes]] = Kept()
+        self._courses: Kept[str, tuple[bytes, bytes]] = Kept()
+        self._questions: Kept[str, bytes] = Kept()
         self._progress = Progress(lms_root_url, registry)
         self._enrollments = Enrollments(lms_root_url)
         problems = Problems(lms_root_url)
@@ -138,7 +137,9 @@ class Builders:
         except Exception:  # whatever is odd about it, the transformer will say, in its own way
             return None
 
-    def _statements(self, event: Event, moment: int, plan: _Plan) -> list[BuiltStatement]:
+    def _statements(  # noqa: PLR0912  a call for each branch would cost as much as half of them
+        self, event: Event, moment: int, plan: _Plan
+    ) -> list[BuiltStatement]:
         timestamp, context, session = event["timestamp"], event["context"], event["session"]
         if timestamp.__class__ is not str or _CANONICAL(timestamp) is None or context.__class__ is not dict:
             raise UnknownShape
@@ -159,33 +160,35 @@ class Builders:
         data, kind = event["data"], plan.kind
         body, further = kind.build(event, data, context)
         # Whom and what the site's own tables know is asked last: unknown shapes do not come so far.
-        actor, actor_text = self._actor(event, data)
+        user = (data.get("user_id") or data.get("username")) if data.__class__ is dict else None
+        if not user:
+            user = found(event, "user_id") or found(event, "username")
+        if user.__class__ is not int and user.__class__ is not str:
+            raise UnknownShape
+        actor, actor_text = self._actors.get(user) or self._actor(event, user)
         if kind.with_course:
             activities, course = self._courses.get(course_id) or self._course(event, course_id)
             if kind.grouping is not None:
                 grouping = kind.grouping(event, data)
                 activities = joined((b'},"contextActivities":{', grouping, b'"parent":', course, b"}}}"))
         else:
-            activities = b"}}}"
+            activities, course = b"}}}", b""
         name = actor_text + raw_time
-        number = _from_bytes(sha1(plan.namespace + name, usedforsecurity=False).digest()[:16], "big")
-        identity = (number & _FROM_DIGEST | _VERSION_5).to_bytes(16, "big")
+        identity = _uuid5(plan.namespace, name)
         text = b"-".join(_groups(hexlify(identity)))
-        head = (actor, plan.verb, time, b'",')
-        statement = joined((b'{"id":"', text, *head, body, extensions, further, activities))
+        statement = joined(
+            (b'{"id":"', text, actor, plan.verb, time, b'",', body, extensions, further, activities)
+        )
         built = [_tuple(BuiltStatement, (identity, moment, statement, plan.verb_id))]
-        if kind.questions is not None:
-            questions = kind.questions(data)
-            if questions is not None:
-                group, bodies = questions
-                reference = b'},"statement":{"objectType":"StatementRef","id":"%b"}' % text
-                around = b',"contextActivities":{"parent":[%b],"grouping":%b}}}' % (group, course)
-                for question_id, answered in bodies:
-                    identity = _uuid5(self._question_namespace(plan, question_id), name)
-                    text = b"-".join(_groups(hexlify(identity)))
-                    tail = (answered, extensions, further, reference, around)
-                    statement = joined((b'{"id":"', text, *head, *tail))
-                    built.append(BuiltStatement(identity, moment, statement, plan.verb_id))
+        if kind.questions is not None and (questions := kind.questions(data)) is not None:
+            reference = b'},"statement":{"objectType":"StatementRef","id":"%b"}' % text
+            around = b',"contextActivities":{"parent":[%b],"grouping":%b}}}' % (questions.problem, course)
+            rest = joined((extensions, further, reference, around))
+            for question, about in questions.bodies:
+                identity = _uuid5(self._questions.get(question) or self._question(plan, question), name)
+                text = b"-".join(_groups(hexlify(identity)))
+                answered = joined((b'{"id":"', text, actor, plan.verb, time, b'",', about, rest))
+                built.append(_tuple(BuiltStatement, (identity, moment, answered, plan.verb_id)))
         return built
 
     def _plan(self, name: str, kind: Kind, source: str = "") -> _Plan:
@@ -194,28 +197,15 @@ class Builders:
         text = verb.to_json()
         return _Plan(kind, shown, verb.id, text, _uuid5(_BASE, text.encode()))
 
-    def _question_namespace(self, plan: _Plan, question_id: str) -> bytes:
-        return self._question_namespaces.get(question_id) or self._question_namespaces.keep(
-            question_id, _uuid5(_BASE, f"{plan.verb_text}-{question_id}".encode())
-        )
+    def _question(self, plan: _Plan, question: str) -> bytes:
+        """The namespace of the ids of a question's statements."""
+        return self._questions.keep(question, _uuid5(_BASE, f"{plan.verb_text}-{question}".encode()))
 
-    def _actor(self, event: Event, data: Any) -> tuple[bytes, bytes]:
-        key = None
-        if data.__class__ is dict:
-            key = data.get("user_id") or data.get("username")
-        if not key:
-            key = found(event, "user_id") or found(event, "username")
-        if key.__class__ is not int and key.__class__ is not str:
-            raise UnknownShape
-        known = self._actors.get(key)
-        if known is None:
-            actor = self._registry[event["name"]](event).get_actor()
-            shown = b'","version":"1.0.3","actor":' + dumps(actor.as_version()) + b',"verb":'
-            known = shown, f"{actor.to_json()}-".encode()
-            if len(self._actors) >= MOST:
-                self._actors.clear()
-            self._actors[key] = known
-        return known
+    def _actor(self, event: Event, user: int | str) -> tuple[bytes, bytes]:
+        """An actor as it stands in a statement, and as its text goes into the statement's id."""
+        actor = self._registry[event["name"]](event).get_actor()
+        shown = b'","version":"1.0.3","actor":' + dumps(actor.as_version()) + b',"verb":'
+        return self._actors.keep(user, (shown, f"{actor.to_json()}-".encode()))
 
     def _course(self, event: Event, course_id: str) -> tuple[bytes, bytes]:
         """The end of a statement whose context has the course alone, and the list in which the course stands there."""

@@ -45,8 +45,9 @@ class Videos:
         from event_routing_backends.processors.xapi import constants
 
         self._root = root
-        self._before: Kept[str] = Kept()
-        self._shown: Kept[bytes] = Kept()
+        self._before: Kept[str, str] = Kept()
+        self._lengths: Kept[float, bytes] = Kept()
+        self._shown: Kept[str, bytes] = Kept()
         self._object = activity(constants.XAPI_ACTIVITY_VIDEO) + b"}}"
         at = member(constants.XAPI_RESULT_VIDEO_TIME)
         result = self._object + b',"result":{"extensions":{'
@@ -140,8 +141,17 @@ class Videos:
         return self._before.keep(course_id, f"{self._root}/xblock/{make_video_block_id('', course_id)}")
 
     def _with_length(self, data: Any) -> bytes:
-        duration = given(data, "duration")
-        return b"" if duration is None else self._length + seconds(duration)
+        duration = data.get("duration")
+        if duration.__class__ is float or duration.__class__ is int:
+            return self._lengths.get(duration) or self._length_of(duration)
+        if given(data, "duration") is None:
+            return b""
+        raise UnknownShape
+
+    def _length_of(self, duration: float) -> bytes:
+        length = self._length + seconds(duration)
+        # Zero may be negative, and is equal all the same.
+        return self._lengths.keep(duration, length) if duration else length
 
     def _duration(self, length: str) -> bytes:
         from tincan.conversions.iso8601 import jsonify_timedelta
