@@ -22,9 +22,12 @@ builders_known.BUILDERS = (fingerprints.Known(first.module, first.qualname, "ano
 """
 #: As if a builder wrote down something else than the transformer gives.
 WRONG = """
-from aspects_orchestration.xapi.fast.builders import Builders
-right = Builders._completion
-Builders._completion = lambda self, *event: right(self, *event).replace(b'"completion":', b'"complete":')
+from aspects_orchestration.xapi.fast.builders.progress import Progress
+right = Progress.completion
+def wrong(self, *event):
+    body, further = right(self, *event)
+    return body.replace(b'"completion":', b'"complete":'), further
+Progress.completion = wrong
 """
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import uuid
 from typing import Any, NamedTuple
 
 from aspects_orchestration.tracking.events import statement_micros
@@ -13,16 +14,21 @@ class BuiltStatement(NamedTuple):
     """One statement.
 
     Attributes:
-        event_id: its id, as text with hyphens.
+        identity: its id: the 16 bytes of the UUID in network order.
         emission_micros: its time in microseconds since 1970-01-01 UTC.
         event: the whole statement as JSON text, UTF-8.
         verb: its verb's id.
     """
 
-    event_id: str
+    identity: bytes
     emission_micros: int
     event: bytes
     verb: str
+
+    @property
+    def event_id(self) -> str:
+        """Its id, as text with hyphens."""
+        return str(uuid.UUID(bytes=self.identity))
 
 
 def built(statement: dict[str, Any]) -> BuiltStatement:
@@ -35,7 +41,8 @@ def built(statement: dict[str, Any]) -> BuiltStatement:
         moment = statement_micros(statement["timestamp"])
     except (KeyError, TypeError, ValueError) as error:
         raise UntransformableError("no_statement_time", type(error).__name__) from None
-    return BuiltStatement(statement["id"], moment, as_json(statement), statement["verb"]["id"])
+    identity = uuid.UUID(statement["id"]).bytes
+    return BuiltStatement(identity, moment, as_json(statement), statement["verb"]["id"])
 
 
 def as_json(statement: dict[str, Any]) -> bytes:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-from typing import Any
 from zlib import crc32
 
 from aspects_orchestration.errors import AspectsError
@@ -49,18 +48,32 @@ class Verifier:
         with self._engine.stock() as stock:
             theirs = [_outcome(stock, copy.deepcopy(event), moment) for event, moment in noted]
         return [
-            json.dumps({"event": event, "fast": ours, "stock": other})
+            json.dumps({"event": event, "fast": _shown(ours), "stock": _shown(other)})
             for (event, _), ours, other in zip(noted, fast, theirs, strict=True)
             if ours != other
         ]
 
 
-def _outcome(engine: Engine, event: Event, moment: int) -> Any:
-    """What an engine makes of an event, in a form that can be compared: statements, or the reason for none."""
+def canonical(statement: bytes) -> str:
+    """A statement's JSON text, to be compared: the order of keys does not count, but 1, 1.0 and true are three."""
+    return json.dumps(json.loads(statement), sort_keys=True)
+
+
+#: A statement's id, time, verb and canonical text; of all statements of an event, or the reason for none.
+_Outcome = list[tuple[str, int, str, str]] | str
+
+
+def _outcome(engine: Engine, event: Event, moment: int) -> _Outcome:
     try:
         return [
-            [one.event_id, one.emission_micros, one.verb, json.loads(one.event)]
+            (one.event_id, one.emission_micros, one.verb, canonical(one.event))
             for one in engine.statements(event, moment)
         ]
     except UntransformableError as failure:
         return failure.reason
+
+
+def _shown(outcome: _Outcome) -> object:
+    if isinstance(outcome, str):
+        return outcome
+    return [[event_id, time, verb, json.loads(text)] for event_id, time, verb, text in outcome]

@@ -20,6 +20,7 @@ from aspects_orchestration.xapi import erb
 from aspects_orchestration.xapi.engine import Engine
 from aspects_orchestration.xapi.erb import UntransformableError
 from aspects_orchestration.xapi.fast.engine import FastEngine
+from aspects_orchestration.xapi.verify import canonical
 from services.compare_substrate import SPEC, People, sample_events
 from services.mutations import mutations
 
@@ -40,7 +41,7 @@ def outcome(engine: Engine, event: Event) -> Any:
         found = engine.statements(event, moment)
     except (UntransformableError, UnreadableEventError) as failure:
         return failure.reason
-    return [[one.event_id, one.emission_micros, json.loads(one.event), one.verb] for one in found]
+    return [[one.event_id, one.emission_micros, canonical(one.event), one.verb] for one in found]
 
 
 def main() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -29,6 +30,10 @@ ODD_VALUES: Final[tuple[Any, ...]] = (
     "7",
     3.5,
     -1,
+    -0.0,
+    1e-7,
+    2.0005,
+    1e15,
     1e22,
     2**63,
     2**70,
@@ -127,6 +132,43 @@ ODD_USERS: Final[tuple[Any, ...]] = (
     {"id": 1001},
 )
 
+ODD_REFERERS: Final[tuple[Any, ...]] = (
+    "http://[::1",
+    "http://[x]/?activate_block_id=block",
+    "http://ex\u2100mple.org/?a=b",
+    "?activate_block_id",
+    "?activate_block_id=",
+    "?activate_block_id=first&activate_block_id=second",
+    "?activate%5Fblock%5Fid=%20%C3%BC",
+    "http://lms/courses?activate_bl\nock_id=b#activate_block_id=c",
+    "http://lms/activate_block_id=b;activate_block_id=c",
+    7,
+)
+
+#: What a browser posts for a problem: a form.
+ODD_FORMS: Final[tuple[Any, ...]] = (
+    "input",
+    "input_",
+    "_",
+    "input_ünï_2_1=3",
+    "input_\ud800_2_1=3",
+    "a_b_c_d",
+    "input_4f5c_2_1[]=a&input_4f5c_2_1[]=b",
+    "=",
+    " ",
+)
+
+#: Names that mean something in a problem's own data, in places where they mean nothing.
+ODD_PLACES: Final[tuple[Any, ...]] = (
+    {"response_type": ["a"]},
+    {"response_type": {"a": 1}},
+    {"response_type": None},
+    {"response_type": "stringresponse"},
+    {"response_type": 7.5},
+    {"x": {"response_type": ["a"]}},
+    {"x": {"grade": 3, "max_grade": 4, "submission": {}, "module_id": "m", "hint_index": 9}},
+)
+
 _COMMON: Final = (
     "name",
     "username",
@@ -159,6 +201,7 @@ _SOUGHT: Final = (
     "problem_id",
     "module_id",
     "hint_index",
+    "attempts",
     "thread_type",
     "vote_value",
     "referer",
@@ -197,8 +240,20 @@ def mutations(event: Event) -> Iterator[tuple[str, Event]]:  # noqa: PLR0912  a 
             yield f"{key} = {value!r} deep", _changed(event, ("context", "extra", "further", key), value)
             first = {"extra": {key: value, "below": {key: "below"}}, **copy.deepcopy(event)}
             yield f"{key} = {value!r} first", first
+    for referer in ODD_REFERERS:
+        yield f"referer {referer!r}", _changed(event, ("referer",), referer)
+    yield "context first", _ordered(event, "context", "data")
+    yield "context last", _ordered(event, "event", "data", last="context")
+    yield "data first", _ordered(event, "data")
+    yield "all reversed", _reversed(copy.deepcopy(event))
+    yield "data apart from event", {**copy.deepcopy(event), "data": copy.deepcopy(event.get("data"))}
     data = event.get("data")
+    if isinstance(data, str):
+        for form in ODD_FORMS:
+            yield f"form {form!r}", _changed(event, ("data",), form)
     if isinstance(data, dict):
+        yield "event as text", {**copy.deepcopy(event), "event": json.dumps(data)}
+        yield from _several(event, data)
         for key in list(data):
             yield f"no data.{key}", _changed(event, ("data", key), _DROP)
             for value in ODD_VALUES:
@@ -211,7 +266,54 @@ def mutations(event: Event) -> Iterator[tuple[str, Event]]:  # noqa: PLR0912  a 
                         yield name, _changed(event, ("data", key, below), value)
 
 
+def _several(event: Event, data: dict[str, Any]) -> Iterator[tuple[str, Event]]:
+    """What can become of the questions of a problem."""
+    questions = data.get("submission")
+    if not isinstance(questions, dict):
+        return
+    for place in ("answers", "correct_map", "state"):
+        for value in ODD_PLACES:
+            yield f"data.{place} = {value!r}", _changed(event, ("data", place), value)
+    for question in questions:
+        path = ("data", "submission", question)
+        for key in questions[question]:
+            yield f"{key} of {question} dropped", _changed(event, (*path, key), _DROP)
+            for value in ODD_VALUES:
+                yield f"{key} of {question} = {str(value)[:60]!r}", _changed(event, (*path, key), value)
+        for value in ODD_PLACES:
+            yield f"{question} with {value!r}", _changed(event, (*path, "input_type"), value)
+        for name in ("", "a@b", "\ud800", "response_type", "grade"):
+            asked = {name if key == question else key: value for key, value in questions.items()}
+            yield f"{question} called {name!r}", _changed(event, ("data", "submission"), asked)
+    for problem in ("no at", "@", "a@b@c", "@a", "ünï@"):
+        yield f"problem {problem!r}", _changed(event, ("data", "problem_id"), problem)
+    again = {f"{key}{number}": value for number in range(9) for key, value in questions.items()}
+    yield "many questions", _changed(event, ("data", "submission"), again)
+
+
 _DROP: Final = object()
+
+
+def _ordered(event: Event, *first: str, last: str = "") -> Event:
+    """The same event with its keys in another order."""
+    event = copy.deepcopy(event)
+    found = {key: event[key] for key in first if key in event}
+    found |= {key: value for key, value in event.items() if key != last}
+    return found | ({last: event[last]} if last in event else {})
+
+
+def _reversed(place: Event) -> Event:
+    """The same event with all of its keys in reverse; what stands in it twice is still one."""
+    known: dict[int, Event] = {}
+
+    def turned(value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        if id(value) not in known:
+            known[id(value)] = {key: turned(value[key]) for key in reversed(value)}
+        return known[id(value)]
+
+    return {key: turned(place[key]) for key in reversed(place)}
 
 
 def _changed(event: Event, path: tuple[str, ...], value: Any) -> Event:

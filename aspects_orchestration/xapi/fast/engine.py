@@ -14,7 +14,7 @@ from aspects_orchestration.xapi.built import BuiltStatement
 from aspects_orchestration.xapi.engine import Engine, StockEngine
 from aspects_orchestration.xapi.erb import Transformer
 from aspects_orchestration.xapi.fast.builders import Builders
-from aspects_orchestration.xapi.fast.builders_known import BUILDERS
+from aspects_orchestration.xapi.fast.builders_known import BUILDERS, TRANSFORMERS
 from aspects_orchestration.xapi.fast.fingerprints import differing
 from aspects_orchestration.xapi.fast.patches import strangers
 from aspects_orchestration.xapi.fast.substrate import install
@@ -33,7 +33,7 @@ class FastEngine:
 
     def __init__(self, transformer: Transformer, *, lms_root_url: str) -> None:
         # Asked before the patches are in place: they replace some of what is asked about.
-        why = differing(BUILDERS) + strangers()
+        why = differing(BUILDERS) + strangers() + _registered_otherwise()
         self._builders = None if why else Builders.of(transformer, lms_root_url=lms_root_url)
         self._transformer = transformer
         self._substrate = install(transformer)
@@ -44,7 +44,7 @@ class FastEngine:
         if self._builders is not None:
             built = self._builders.build(event, moment)
             if built is not None:
-                return [built]
+                return built
         return self._substrate.statements(event)
 
     @contextmanager
@@ -61,3 +61,15 @@ class FastEngine:
         self._substrate.forget()
         if self._builders is not None:
             self._builders.forget()
+
+
+def _registered_otherwise() -> tuple[str, ...]:
+    """Events that have a builder, but another transformer than the one that the builder was written after."""
+    from event_routing_backends.processors.xapi.registry import XApiTransformersRegistry
+
+    mapping = XApiTransformersRegistry.mapping
+    return tuple(
+        f"the transformer of {name}"
+        for name, known in TRANSFORMERS.items()
+        if name in mapping and f"{mapping[name].__module__}.{mapping[name].__qualname__}" != known
+    )

@@ -1,19 +1,30 @@
-"""What the fast path was written against: functions and classes of other packages, known by the text of their source.
+"""What the fast path was written against: functions, classes and values of other packages, known by their text.
 
 A patch that stands in for a function gives the function's results only as long as the function is the one that was
 read. A fingerprint is the first 16 hexadecimal digits of the SHA-256 of the source, with all white space made single.
 It is taken from what stands in the module now, so it also differs where a plugin has wrapped or replaced a function.
+
+With another version of those packages, or a new builder or patch that relies on further functions (to be written into
+`builders_known.py` or `known.py` with an empty fingerprint):
+
+    python -m aspects_orchestration.xapi.fast.fingerprints            what differs today
+    python -m aspects_orchestration.xapi.fast.fingerprints --write    put today's fingerprints into those two files
+
+Read what differs before you write, and let the differential suite run after (tests/test_fast_statements_equal_stock.py).
 """
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import importlib
 import inspect
 import re
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from types import CodeType
 from typing import Any
 
@@ -58,7 +69,23 @@ def fingerprint(module: str, qualname: str) -> str:
     return hashlib.sha256(" ".join(text.split()).encode()).hexdigest()[:16]
 
 
+def renewed(source: str, differing: Iterable[tuple[Known, str]]) -> str:
+    """The source of a file of fingerprints with those of today.
+
+    Args:
+        source: of `known.py` or `builders_known.py`.
+        differing: what differs and its fingerprint of today, each as often as it stands there, and in that order.
+    """
+    for one, today in differing:
+        # `"name": "fingerprint"` in the one file, `"name", "fingerprint"` in the other.
+        before = rf'("{re.escape(one.qualname)}"\s*[:,]\s*)"{one.text}"'
+        source = re.sub(before, rf'\g<1>"{today}"', source, count=1)
+    return source
+
+
 def _text(found: Any) -> str:
+    if isinstance(found, _PLAIN):
+        return repr(found)
     if isinstance(found, type):
         bases = ", ".join(f"{base.__module__}.{base.__qualname__}" for base in found.__bases__)
         return "\n".join([bases, *(_member(name, value) for name, value in sorted(vars(found).items()))])
@@ -90,3 +117,38 @@ def _member(name: str, value: Any) -> str:
 @cache
 def _source(code: CodeType) -> str:
     return inspect.getsource(code)
+
+
+def main() -> None:
+    """The command line."""
+    from aspects_orchestration.xapi import erb
+    from aspects_orchestration.xapi.fast import builders_known, known
+
+    parser = argparse.ArgumentParser(
+        description="Fingerprints of other packages' functions: what differs today."
+    )
+    parser.add_argument(
+        "--write", action="store_true", help="put today's into known.py and builders_known.py"
+    )
+    options = parser.parse_args()
+    erb.boot(lms_root_url="http://local.openedx.io:8000", actor_type="external_id")
+    files = {
+        builders_known: list(builders_known.BUILDERS),
+        known: [one for several in known.KNOWN.values() for one in several],
+    }
+    for module, listed in files.items():
+        today = ((one, fingerprint(one.module, one.qualname)) for one in listed)
+        different = [(one, now) for one, now in today if now != one.text]
+        path = Path(str(module.__file__))
+        for one, now in dict.fromkeys(different):
+            print(f"{path.name}: {one} {one.text or 'new'} -> {now or 'is not there'}")  # noqa: T201
+        if options.write:
+            if any(not now for _, now in different):
+                sys.exit(
+                    "Nothing was written to this file: take out what is not there, and what relies on it."
+                )
+            path.write_text(renewed(path.read_text(encoding="utf-8"), different), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,16 +1,14 @@
 """The functions and classes that the substrate's patches replace or stand on.
 
-Fingerprints of event-routing-backends 9.3.8, tincan 1.0.0 and openedx-filters 3.16.0. What differs with other versions,
-to be written here once they were read and the patches were found to hold, is told by
-
-    python -m aspects_orchestration.xapi.fast.known
+Fingerprints of event-routing-backends 9.3.8, tincan 1.0.0 and openedx-filters 3.16.0. `fingerprints.py` says what a
+fingerprint is, and how to renew them.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-from aspects_orchestration.xapi.fast.fingerprints import Known, fingerprint
+from aspects_orchestration.xapi.fast.fingerprints import Known
 
 _TRANSFORMER: Final = "event_routing_backends.processors.xapi.transformer"
 _BASE: Final = "event_routing_backends.processors.mixins.base_transformer"
@@ -118,19 +116,3 @@ KNOWN: Final[dict[str, tuple[Known, ...]]] = {
         Known("tincan.serializable_base", "SerializableBase", "0635af4b8616105e"),
     ),
 }
-
-
-def main() -> None:
-    """Print the fingerprints that differ today, as they would stand here."""
-    from aspects_orchestration.xapi import erb
-
-    erb.boot(lms_root_url="http://local.openedx.io:8000", actor_type="external_id")
-    for name, known in KNOWN.items():
-        for one in known:
-            today = fingerprint(one.module, one.qualname)
-            if today != one.text:
-                print(f"{name}: Known({one.module!r}, {one.qualname!r}, {today!r})")  # noqa: T201
-
-
-if __name__ == "__main__":
-    main()

@@ -185,4 +185,4 @@ def _serialised(statement: Any) -> BuiltStatement:
     except Exception as error:  # event-routing-backends' own serialising would have raised it as well
         raise UntransformableError(f"error_{type(error).__name__}", type(error).__name__) from None
     at = micros(moment) if moment.tzinfo is UTC else statement_micros(moment.isoformat())
-    return BuiltStatement(tree["id"], at, text, verb.id)
+    return BuiltStatement(statement.id.bytes, at, text, verb.id)
