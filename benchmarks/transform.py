@@ -25,7 +25,7 @@ from typing import Any
 
 from aspects_orchestration.samples import SampleSpec, generate, site
 from aspects_orchestration.tracking.events import Event, event_time, parse_event
-from aspects_orchestration.warehouse.load import StagedStatement, encode
+from aspects_orchestration.warehouse.load import StagedRows, encoded_text
 from aspects_orchestration.xapi import erb
 from aspects_orchestration.xapi.built import BuiltStatement, built
 from aspects_orchestration.xapi.fast import substrate
@@ -35,7 +35,7 @@ Engine = Callable[[Event], list[BuiltStatement]]
 
 #: So many events are parsed at once: few enough to be in the processor's cache still, many enough for the clock.
 _JUST_PARSED = 10
-_FILE = "file:///tracking.log"
+_FILE = encoded_text("file:///tracking.log")
 
 
 @dataclass(frozen=True)
@@ -151,9 +151,10 @@ def fast_engine(transformer: erb.Transformer, spec: SampleSpec) -> Installed:
 
 def row_bytes(statements: list[BuiltStatement]) -> bytes:
     """What is sent to ClickHouse for an event."""
-    return encode(
-        [StagedStatement(one.event_id, one.emission_micros, one.event, _FILE, 0, 0) for one in statements]
-    )
+    rows = StagedRows()
+    for one in statements:
+        rows.add(one.identity, one.emission_micros, one.event, _FILE, 0, 0)
+    return b"".join(rows.pieces)
 
 
 def measure(

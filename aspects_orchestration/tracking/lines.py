@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Final, NamedTuple
 
 import orjson
@@ -125,22 +125,31 @@ def split_lines(data: bytes) -> Iterator[tuple[int, bytes]]:
         offset += len(raw)
 
 
-def unwrap(data: bytes, *, offset: int = 0, max_line_bytes: int = MAX_LINE_BYTES) -> Iterator[Line]:
+def unwrap(
+    data: bytes,
+    *,
+    offset: int = 0,
+    max_line_bytes: int = MAX_LINE_BYTES,
+    passes_over: Callable[[bytes], bool] = lambda _: False,
+) -> Iterator[Line]:
     """Take the tracking events out of the lines of a chunk.
 
-    Every byte of `data` is in exactly one `Line`. The lines come in order of their offsets; the `raw` of a line
-    that a container runtime had cut is its pieces one after the other, without lines of another stream between
-    them.
+    Every byte of `data` is in exactly one `Line`, or in one that is passed over. The lines come in order of their
+    offsets; the `raw` of a line that a container runtime had cut is its pieces one after the other, without lines of
+    another stream between them.
 
     Args:
         data: whole lines, as `read_chunks` cuts them.
         offset: where `data` begins in the decompressed file (bytes).
         max_line_bytes: a line put together from pieces is refused as `oversize` above this.
+        passes_over: asked about lines that are events without anything around them; no `Line` is made of those for
+            which it says so.
 
     Yields:
-        A `Line` for each line; its `body` may still turn out to be no JSON when it is parsed.
+        A `Line` for each other line; its `body` may still turn out to be no JSON when it is parsed.
     """
     pieces = _Pieces(max_line_bytes)
+    new = tuple.__new__  # a third of what the class itself takes
     for raw in io.BytesIO(data):
         start = raw.find(b"{")
         if (
@@ -150,7 +159,8 @@ def unwrap(data: bytes, *, offset: int = 0, max_line_bytes: int = MAX_LINE_BYTES
             and (start == 0 or (start > 0 and _CRI.match(raw) is None))
             and not pieces.waiting
         ):
-            yield Line(offset, raw, raw[start : raw.rindex(b"}") + 1], None, 1)
+            if start or not passes_over(raw):
+                yield new(Line, (offset, raw, raw[start : raw.rindex(b"}") + 1], None, 1))
         else:
             piece = container_piece(raw)
             if piece is None and not pieces.waiting:

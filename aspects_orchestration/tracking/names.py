@@ -15,6 +15,7 @@ from collections.abc import Iterable
 _HIDDEN_LETTER = re.compile(rb"\\u00[2-7]")
 _KEYS = (b'"name"', b'"event_type"')
 _NAME_FIRST = b'{"name": "'
+_NAME_LENGTH = len(_NAME_FIRST)
 
 
 class KnownNames:
@@ -31,14 +32,6 @@ class KnownNames:
         """Whether an event's JSON text may be of one of these names; False is certain, True is not."""
         if body[-1:] != b"}":
             return True
-        if body.startswith(_NAME_FIRST):
-            # As the LMS writes them: a name that stands there, once, is the event's, whatever its type.
-            end = body.find(b'"', len(_NAME_FIRST))
-            name = body[len(_NAME_FIRST) : end]
-            if name in self._names:
-                return True
-            if name and body.find(b'"name"', end) < 0:
-                return _is_odd(body)
         seen = False
         for key in _KEYS:
             at = body.find(key)
@@ -55,9 +48,35 @@ class KnownNames:
                     return True
                 seen = True
                 at = body.find(key, end)
-        return not seen or _is_odd(body)
+        # What has no event in it may be something else altogether.
+        if not seen or b'"event"' not in body:
+            return True
+        return _HIDDEN_LETTER.search(body) is not None
+
+    def passing(self) -> PassedOver:
+        """Passes over lines, and counts them."""
+        return PassedOver(self._names)
 
 
-def _is_odd(body: bytes) -> bool:
-    # What has no event in it may be something else altogether.
-    return b'"event"' not in body or _HIDDEN_LETTER.search(body) is not None
+class PassedOver:
+    """Lines as the LMS writes them, whose event has none of the known names, without a further look at them.
+
+    Attributes:
+        lines: how many were passed over.
+    """
+
+    def __init__(self, names: frozenset[bytes]) -> None:
+        self._names = names
+        self.lines = 0
+
+    def __call__(self, raw: bytes) -> bool:
+        """Whether a line is passed over; it begins as an event does, and ends as an object does."""
+        if not raw.startswith(_NAME_FIRST):
+            return False
+        end = raw.find(b'"', _NAME_LENGTH)
+        name = raw[_NAME_LENGTH:end]
+        # A name that stands there, once, is the event's, whatever its type.
+        if not name or name in self._names or raw.find(b'"name"', end) >= 0 or _HIDDEN_LETTER.search(raw):
+            return False
+        self.lines += 1
+        return True

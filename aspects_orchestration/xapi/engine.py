@@ -9,7 +9,7 @@ from __future__ import annotations
 from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol
 
-from aspects_orchestration.tracking.events import Event
+from aspects_orchestration.tracking.events import Event, event_time, parse_event
 from aspects_orchestration.xapi.built import BuiltStatement, built
 from aspects_orchestration.xapi.erb import Transformer
 
@@ -22,6 +22,21 @@ class Engine(Protocol):
     """
 
     off: tuple[str, ...]
+
+    @property
+    def quick(self) -> bool:
+        """Whether `statements_of_quick` is worth asking."""
+        ...
+
+    def statements_of_quick(self, event: Event, moment: int) -> list[BuiltStatement] | None:
+        """The statements of an event that was not parsed exactly (see `parse_event`).
+
+        Args:
+            event, moment: as of `statements`.
+
+        Returns:
+            None if they cannot be told from this; then `statements` is asked, with the event parsed exactly.
+        """
 
     def statements(self, event: Event, moment: int) -> list[BuiltStatement]:
         """The statements of one event.
@@ -49,9 +64,13 @@ class StockEngine:
     """
 
     off: tuple[str, ...] = ()
+    quick = False
 
     def __init__(self, transformer: Transformer) -> None:
         self._transformer = transformer
+
+    def statements_of_quick(self, event: Event, moment: int) -> None:
+        """None; see `Engine`."""
 
     def statements(self, event: Event, moment: int) -> list[BuiltStatement]:  # noqa: ARG002
         """The statements of one event; see `Engine`."""
@@ -63,3 +82,19 @@ class StockEngine:
     def stock(self) -> AbstractContextManager[Engine]:
         """This engine."""
         return nullcontext(self)
+
+
+def statements_of_text(engine: Engine, body: bytes) -> list[BuiltStatement]:
+    """The statements of one event from its JSON text, on the way that a load goes.
+
+    Raises:
+        UntransformableError: the event gives no statement that could be stored, and why.
+        UnreadableEventError: it is no event, or has no time.
+    """
+    if engine.quick:
+        event = parse_event(body, exactly=False)
+        found = engine.statements_of_quick(event, event_time(event)[0])
+        if found is not None:
+            return found
+    event = parse_event(body)
+    return engine.statements(event, event_time(event)[0])

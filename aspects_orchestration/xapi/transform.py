@@ -12,7 +12,7 @@ from aspects_orchestration.tracking.account import LineAccount
 from aspects_orchestration.tracking.catalog import hour_of
 from aspects_orchestration.tracking.events import Event, UnreadableEventError, event_time, parse_event
 from aspects_orchestration.tracking.lines import SKIP_REASONS, Line, unwrap, why_unreadable
-from aspects_orchestration.tracking.names import KnownNames
+from aspects_orchestration.tracking.names import KnownNames, PassedOver
 from aspects_orchestration.tracking.quarantine import QuarantinedLine, decode, encode, object_name
 from aspects_orchestration.tracking.stores import LogStore, S3Options, open_store
 from aspects_orchestration.warehouse.load import StagedRows, encoded_text
@@ -159,11 +159,14 @@ class ChunkTransformer:
         file = encoded_text(chunk.file)
         with_statements = built = outside = 0
         verbs: dict[str, int] = {}
+        quick = engine.quick
         for event, moment, line, place in events:
-            if verifies and verifier.chooses(line.raw):
-                verifier.note(event, moment)
+            if verifies and line.body is not None and verifier.chooses(line.raw):
+                verifier.note(line.body)
             try:
-                statements = engine.statements(event, moment)
+                statements = engine.statements_of_quick(event, moment) if quick else None
+                if statements is None:
+                    statements = engine.statements(_exactly(line.body) if quick else event, moment)
             except UntransformableError as failure:
                 _quarantine(found, chunk, failure.reason, line, failure.detail)
                 continue
@@ -171,8 +174,7 @@ class ChunkTransformer:
                 found.account.skipped["no_statement"] += 1
                 continue
             with_statements += 1
-            for number, (event_id, emission_micros, body, verb) in enumerate(statements):
-                identity = bytes.fromhex(event_id.replace("-", ""))
+            for number, (identity, emission_micros, body, verb) in enumerate(statements):
                 if first <= emission_micros < end:
                     built += 1
                     verbs[verb] = verbs.get(verb, 0) + 1
@@ -190,8 +192,9 @@ class ChunkTransformer:
         account, skipped = found.account, found.account.skipped
         names, known, first, end = self._transformer.names, self._known, self._first, self._end
         lines_read, hours, moments = 0, dict[int, int](), _Span()
-        start, from_quarantine = chunk.byte_offset, chunk.from_quarantine
-        for line in self._lines(chunk):
+        passed = None if known is None else known.passing()
+        start, from_quarantine, exactly = chunk.byte_offset, chunk.from_quarantine, not self._engine.quick
+        for line in self._lines(chunk, passed):
             body, lines = line.body, line.source_lines
             lines_read += lines
             if body is None and line.reason in SKIP_REASONS:
@@ -205,7 +208,7 @@ class ChunkTransformer:
             try:
                 if body is None:
                     raise UnreadableEventError(line.reason or "unreadable")
-                event = parse_event(body)
+                event = parse_event(body, exactly=exactly)
             except UnreadableEventError as failure:
                 _unreadable(found, chunk, failure.reason, line)
                 continue
@@ -231,7 +234,7 @@ class ChunkTransformer:
                 account.assumed_utc += 1
             # In quarantine records several lines may come from one place; here it orders and counts, so use ours.
             yield event, moment, line, start + (lines_read if from_quarantine else line.offset)
-        account.lines += lines_read
+        account.lines += lines_read + _passed_over(account, passed)
         account.hours.update(hours)
         for moment in moments.ends():
             account.saw(moment)
@@ -239,11 +242,14 @@ class ChunkTransformer:
     def _why_not(self, name: str) -> str:
         return "not_whitelisted" if name in self._transformer.registered else "no_transformer"
 
-    def _lines(self, chunk: WorkChunk) -> Iterator[_AnyLine]:
-        """Each line of a chunk."""
+    def _lines(self, chunk: WorkChunk, passed: PassedOver | None) -> Iterator[_AnyLine]:
+        """Each line of a chunk that is not passed over."""
         if chunk.from_quarantine:
             return self._stored_lines(chunk)
-        return unwrap(chunk.data, max_line_bytes=self._setup.max_line_bytes)
+        limit = self._setup.max_line_bytes
+        if passed is None:
+            return unwrap(chunk.data, max_line_bytes=limit)
+        return unwrap(chunk.data, max_line_bytes=limit, passes_over=passed)
 
     def _stored_lines(self, chunk: WorkChunk) -> Iterator[_StoredLine]:
         for stored in chunk.data.splitlines():
@@ -297,6 +303,21 @@ class _Span:
 
     def ends(self) -> tuple[int, ...]:
         return () if self._first is None else (self._first, self._last)
+
+
+def _passed_over(account: LineAccount, passed: PassedOver | None) -> int:
+    """Account for the lines that were passed over; how many they were."""
+    if passed is None or not passed.lines:
+        return 0
+    account.skipped["no_transformer"] += passed.lines
+    return passed.lines
+
+
+def _exactly(body: bytes | None) -> Event:
+    """An event that was parsed quickly before, and whose time is known to be readable."""
+    event = parse_event(body or b"")
+    event_time(event)
+    return event
 
 
 def _unreadable(found: Transformed, chunk: WorkChunk, reason: str, line: _AnyLine) -> None:

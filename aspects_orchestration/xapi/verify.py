@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import copy
 import json
 from zlib import crc32
 
 from aspects_orchestration.errors import AspectsError
-from aspects_orchestration.tracking.events import Event
-from aspects_orchestration.xapi.engine import Engine, StockEngine
+from aspects_orchestration.tracking.events import parse_event
+from aspects_orchestration.xapi.engine import Engine, StockEngine, statements_of_text
 from aspects_orchestration.xapi.erb import UntransformableError
 
 _SCALE = 1 << 32
@@ -29,27 +28,27 @@ class Verifier:
     def __init__(self, engine: Engine, share: float) -> None:
         self._engine = engine
         self._limit = 0 if isinstance(engine, StockEngine) else int(share * _SCALE)
-        self._noted: list[tuple[Event, int]] = []
+        self._noted: list[bytes] = []
 
     def chooses(self, raw: bytes) -> bool:
         """Whether the event of this line is compared; the same lines in every run."""
         return self._limit > 0 and crc32(raw) < self._limit
 
-    def note(self, event: Event, moment: int) -> None:
-        """Keep an event as it is before it is transformed."""
-        self._noted.append((copy.deepcopy(event), moment))
+    def note(self, body: bytes) -> None:
+        """Keep the JSON text of an event that is to be compared."""
+        self._noted.append(body)
 
     def differences(self) -> list[str]:
         """Transform what was noted with both engines; a JSON text for each event on which they differ."""
         if not self._noted:
             return []
         noted, self._noted = self._noted, []
-        fast = [_outcome(self._engine, copy.deepcopy(event), moment) for event, moment in noted]
+        fast = [_outcome(self._engine, body) for body in noted]
         with self._engine.stock() as stock:
-            theirs = [_outcome(stock, copy.deepcopy(event), moment) for event, moment in noted]
+            theirs = [_outcome(stock, body) for body in noted]
         return [
-            json.dumps({"event": event, "fast": _shown(ours), "stock": _shown(other)})
-            for (event, _), ours, other in zip(noted, fast, theirs, strict=True)
+            json.dumps({"event": parse_event(body), "fast": _shown(ours), "stock": _shown(other)})
+            for body, ours, other in zip(noted, fast, theirs, strict=True)
             if ours != other
         ]
 
@@ -63,11 +62,11 @@ def canonical(statement: bytes) -> str:
 _Outcome = list[tuple[str, int, str, str]] | str
 
 
-def _outcome(engine: Engine, event: Event, moment: int) -> _Outcome:
+def _outcome(engine: Engine, body: bytes) -> _Outcome:
     try:
         return [
             (one.event_id, one.emission_micros, one.verb, canonical(one.event))
-            for one in engine.statements(event, moment)
+            for one in statements_of_text(engine, body)
         ]
     except UntransformableError as failure:
         return failure.reason

@@ -39,6 +39,15 @@ class FastEngine:
         self._substrate = install(transformer)
         self.off = self._substrate.off + ((f"builders: {', '.join(why)}",) if why else ())
 
+    @property
+    def quick(self) -> bool:
+        """Whether there are builders."""
+        return self._builders is not None
+
+    def statements_of_quick(self, event: Event, moment: int) -> list[BuiltStatement] | None:
+        """What a builder makes of an event; see `Engine`. Builders take no float for what may be an integer."""
+        return None if self._builders is None else self._builders.build(event, moment)
+
     def statements(self, event: Event, moment: int) -> list[BuiltStatement]:
         """The statements of one event; see `Engine`."""
         if self._builders is not None:

@@ -6,7 +6,6 @@ find: that a name stands nowhere else, or that the search comes to the event's o
 
 from __future__ import annotations
 
-import json
 from json.encoder import encode_basestring
 from typing import Any, Final
 
@@ -35,8 +34,6 @@ _POSTED_NAMELESS: Final = _POSTED | {"display_name"}
 _HINT: Final = frozenset({"module_id", "hint_index"})
 _ANSWERED: Final = "showanswer"
 _HINTED: Final = "edx.problem.hint.demandhint_displayed"
-#: As the transformers encode a list of answers.
-_listed = json.JSONEncoder(ensure_ascii=False).encode
 
 
 class Problems:
@@ -204,8 +201,10 @@ def _answered(submission: Any) -> bytes:
         response = dumps(_list(answer))
     elif answer is None:
         response = b""
-    else:
+    elif answer.__class__ is int or answer.__class__ is bool:
         response = dumps(str(answer))
+    else:
+        raise UnknownShape
     if correct is True:
         return b'"success":true,"response":' + response if response else b'"success":true'
     if correct is False:
@@ -218,5 +217,5 @@ def _answered(submission: Any) -> bytes:
 def _list(answer: list[Any]) -> str:
     for one in answer:
         if one.__class__ is not str:
-            return _listed(answer)
+            raise UnknownShape
     return f"[{', '.join(map(encode_basestring, answer))}]"
