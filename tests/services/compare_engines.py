@@ -1,7 +1,7 @@
 """Both engines side by side over all mutations: `python -m services.compare_engines ACTOR_TYPE STRIDE`.
 
-Prints JSON: how many events were compared, how many of them a builder answered, and those whose outcome differs. A
-process of its own, since Django's settings and the patches are global.
+Prints JSON: how many events were compared, how many of them a builder answered, which of the usual ones none did, and
+those whose outcome differs. A process of its own, since Django's settings and the patches are global.
 """
 
 from __future__ import annotations
@@ -64,6 +64,7 @@ def main() -> None:
     engine = FastEngine(transformer, lms_root_url=SPEC.lms_root_url)
     people = People()
     different: list[str] = []
+    usual_left: list[str] = []
     names: Counter[str] = Counter()
     reasons: Counter[str] = Counter()
     events = built = number = 0
@@ -76,7 +77,9 @@ def main() -> None:
                 chosen[name] = mutation
         with erb.site(people, people):
             fast = {name: outcome(engine, mutation) for name, mutation in chosen.items()}
-            built += sum(_is_built(engine, mutation) for mutation in chosen.values())
+            left = [name for name, mutation in chosen.items() if not _is_built(engine, mutation)]
+            built += len(chosen) - len(left)
+            usual_left += [f"{kind}: {name}" for name in left if name == "as it is" or kind == "as generated"]
             with engine.stock() as stock:
                 theirs = {name: outcome(stock, mutation) for name, mutation in chosen.items()}
         events += len(chosen)
@@ -86,6 +89,7 @@ def main() -> None:
     result = {
         "events": events,
         "built": built,
+        "usual_left": usual_left,
         "names": sorted(names),
         "reasons": reasons,
         "off": engine.off,

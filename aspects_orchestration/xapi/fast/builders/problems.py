@@ -52,15 +52,15 @@ class Problems:
         self._blocks = f"{root}/xblock/"
         self._referers: Kept[str, str | None] = Kept()
         self._scores: Kept[tuple[float, float], bytes] = Kept()
+        self._tries: Kept[int, bytes] = Kept()
         self._before: Kept[str, str] = Kept()
         self._attempts = b',"extensions":{' + member(constants.XAPI_ACTIVITY_ATTEMPT)
-        types = {kind: dumps(shown) for kind, shown in rules.INTERACTION_TYPES_MAP.items()}
-        self._types: dict[str | None, bytes] = types
-        self._other = dumps(rules.DEFAULT_INTERACTION_TYPE)
-        interaction = constants.XAPI_ACTIVITY_INTERACTION
         definition_types = rules.EVENT_OBJECT_DEFINITION_TYPE
-        self._open = activity(definition_types.get("problem_check", interaction)) + b',"interactionType":'
-        self._open_group = self._open.replace(b'"Activity"', b'"GroupActivity"', 1) + self._other
+        problem = activity(definition_types.get("problem_check", constants.XAPI_ACTIVITY_INTERACTION))
+        opened, other = problem + b',"interactionType":', dumps(rules.DEFAULT_INTERACTION_TYPE)
+        self._opens = {kind: opened + dumps(shown) for kind, shown in rules.INTERACTION_TYPES_MAP.items()}
+        self._open_other = opened + other
+        self._open_group = self._open_other.replace(b'"Activity"', b'"GroupActivity"', 1)
         self._solution = activity(definition_types[_ANSWERED]) + b"}}"
         self._hint = activity(definition_types[_HINTED]) + b"}}"
 
@@ -102,7 +102,7 @@ class Problems:
             block = self._posted_block(data, context["course_id"])
         named = b"" if name is None else b',"name":{"en-US":' + dumps(text(name)) + b"}"
         url = dumps(self._blocks + block)
-        return joined((b'"object":{"id":', url, self._open, self._other, named, b"}}")), b""
+        return joined((b'"object":{"id":', url, self._open_other, named, b"}}")), b""
 
     def checked(self, event: Event, data: Any, context: Event) -> Body:  # noqa: ARG002
         """Answers were checked by the server. Of several questions this is the statement of the whole problem."""
@@ -113,52 +113,46 @@ class Problems:
         # Whatever is found under this name first must be text: a list or an object fails in the transformers.
         if dumps(data).count(b'"response_type":') != len(submissions):
             raise UnknownShape
-        submission = next(iter(submissions.values()))
-        if len(submissions) == 1:
-            about = self._question(submission, data)
-            about = joined((b'"object":{"id":', dumps(self._blocks + text(data["problem_id"])), about))
-        else:
-            about = b'"object":' + self._group(submission, data)
-        score = self._score(data["grade"], data["max_grade"])
-        answered = _answered(submission)
-        comma = b"," if answered else b""
-        return joined((about, b',"result":{"score":', score, comma, answered, b"}")), b""
+        (submission, *others) = submissions.values()
+        url = dumps(self._blocks + text(data["problem_id"]))
+        opened = self._open_group if others else self._opened(submission)
+        asked, tried = _asked(submission), self._tried(data)
+        score, answered = self._score(data["grade"], data["max_grade"]), _answered(submission)
+        end = b'}},"result":{"score":', score, b"," if answered else b"", answered, b"}"
+        return joined((b'"object":{"id":', url, opened, asked, tried, *end)), b""
 
     def questions(self, data: Any) -> Questions | None:
         """The questions of a problem that has several."""
         submissions = data["submission"]
         if len(submissions) == 1:
             return None
-        problem = data["problem_id"]
+        problem, tried = data["problem_id"], self._tried(data)
         before = self._blocks + problem[: problem.rfind("@") + 1]
         bodies = []
-        for question_id, submission in submissions.items():
-            url, about = dumps(before + text(question_id)), self._question(submission, data)
-            answered = _answered(submission)
-            body = joined((b'"object":{"id":', url, about, b',"result":{', answered, b"}"))
-            bodies.append((question_id, body))
-        return Questions(self._group(next(iter(submissions.values())), data), bodies)
+        for question, submission in submissions.items():
+            url, opened = dumps(before + text(question)), self._opened(submission)
+            asked, answered = _asked(submission), _answered(submission)
+            parts = (b'"object":{"id":', url, opened, asked, tried, b'}},"result":{', answered, b"}")
+            bodies.append((question, joined(parts)))
+        url, asked = dumps(self._blocks + problem), _asked(next(iter(submissions.values())))
+        return Questions(joined((b'{"id":', url, self._open_group, asked, tried, b"}}")), bodies)
 
-    def _question(self, submission: Any, data: Any) -> bytes:
-        """A question, behind its id."""
-        kind, question = submission["response_type"], submission["question"]
-        if kind.__class__ is not str or not kind or question.__class__ is not str:
+    def _opened(self, submission: Any) -> bytes:
+        """What comes behind a question's id, up to what was asked."""
+        kind = submission["response_type"]
+        if kind.__class__ is not str or not kind:
             raise UnknownShape
-        shown = self._types.get(kind, self._other)
-        asked = dumps(question)
-        return joined((self._open, shown, b',"description":{"en-US":', asked, b"}", self._tried(data), b"}}"))
-
-    def _group(self, first: Any, data: Any) -> bytes:
-        """A problem of several questions, which is described by the first."""
-        if first["question"].__class__ is not str:
-            raise UnknownShape
-        url, asked = dumps(self._blocks + text(data["problem_id"])), dumps(first["question"])
-        described = b',"description":{"en-US":' + asked
-        return joined((b'{"id":', url, self._open_group, described, b"}", self._tried(data), b"}}"))
+        return self._opens.get(kind, self._open_other)
 
     def _tried(self, data: Any) -> bytes:
+        """How often it was tried, behind what was asked."""
         attempts = data.get("attempts")
-        return self._attempts + whole(attempts) + b"}" if attempts else b""
+        if not attempts:
+            return b""
+        if attempts.__class__ is not int:
+            raise UnknownShape
+        known = self._tries.get(attempts)
+        return known or self._tries.keep(attempts, b"%b%d}" % (self._attempts, attempts))
 
     def _score(self, grade: Any, highest: Any) -> bytes:
         scaled = number(grade) / highest if number(highest) > 0 else 0
@@ -190,6 +184,14 @@ class Problems:
 
             before = self._before.keep(course_id, text(get_block_id_from_event_data("_", course_id)))
         return before + parts[1]
+
+
+def _asked(submission: Any) -> bytes:
+    """What was asked; a problem of several questions is described by the first."""
+    question = submission["question"]
+    if question.__class__ is not str:
+        raise UnknownShape
+    return b',"description":{"en-US":' + dumps(question) + b"}"
 
 
 def _answered(submission: Any) -> bytes:
