@@ -157,8 +157,8 @@ class ChunkTransformer:
         verifies = self._setup.verify > 0
         first, end = self._first, self._end
         file = encoded_text(chunk.file)
-        with_statements = built = outside = 0
-        verbs: dict[str, int] = {}
+        with_statements = outside = 0
+        verbs: list[str] = []
         quick = engine.quick
         for event, moment, line, place in events:
             if verifies and line.body is not None and verifier.chooses(line.raw):
@@ -176,14 +176,13 @@ class ChunkTransformer:
             with_statements += 1
             for number, (identity, emission_micros, body, verb) in enumerate(statements):
                 if first <= emission_micros < end:
-                    built += 1
-                    verbs[verb] = verbs.get(verb, 0) + 1
+                    verbs.append(verb)
                     add(identity, emission_micros, body, file, place, number)
                 else:
                     outside += 1
         account = found.account
         account.with_statements += with_statements
-        account.statements += built
+        account.statements += len(verbs)
         account.outside_window += outside
         account.verbs.update(verbs)
 
@@ -191,7 +190,7 @@ class ChunkTransformer:
         """The chunk's events of the window that have a transformer; all other lines are accounted for here."""
         account, skipped = found.account, found.account.skipped
         names, known, first, end = self._transformer.names, self._known, self._first, self._end
-        lines_read, hours, moments = 0, dict[int, int](), _Span()
+        lines_read, moments = 0, list[int]()
         passed = None if known is None else known.passing()
         start, from_quarantine, exactly = chunk.byte_offset, chunk.from_quarantine, not self._engine.quick
         for line in self._lines(chunk, passed):
@@ -224,9 +223,7 @@ class ChunkTransformer:
                 account.undated += 1
                 _quarantine(found, chunk, failure.reason, line, "")
                 continue
-            hour = hour_of(moment)
-            hours[hour] = hours.get(hour, 0) + 1
-            moments.saw(moment)
+            moments.append(moment)
             if not first <= moment < end:
                 skipped["outside_window"] += 1
                 continue
@@ -235,8 +232,8 @@ class ChunkTransformer:
             # In quarantine records several lines may come from one place; here it orders and counts, so use ours.
             yield event, moment, line, start + (lines_read if from_quarantine else line.offset)
         account.lines += lines_read + _passed_over(account, passed)
-        account.hours.update(hours)
-        for moment in moments.ends():
+        account.hours.update(map(hour_of, moments))
+        for moment in (min(moments), max(moments)) if moments else ():
             account.saw(moment)
 
     def _why_not(self, name: str) -> str:
@@ -284,25 +281,6 @@ class ChunkTransformer:
     def _quarantine(self) -> LogStore:
         # Kept: a client of S3 takes longer to make than a chunk to transform.
         return open_store(self._setup.quarantine_folder, s3=self._setup.s3, setting="ASPECTS_QUARANTINE")
-
-
-class _Span:
-    """The earliest and the latest of some moments."""
-
-    def __init__(self) -> None:
-        self._first: int | None = None
-        self._last = 0
-
-    def saw(self, moment: int) -> None:
-        if self._first is None:
-            self._first = self._last = moment
-        elif moment > self._last:
-            self._last = moment
-        elif moment < self._first:
-            self._first = moment
-
-    def ends(self) -> tuple[int, ...]:
-        return () if self._first is None else (self._first, self._last)
 
 
 def _passed_over(account: LineAccount, passed: PassedOver | None) -> int:
