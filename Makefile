@@ -40,10 +40,13 @@ stop: $(RUNTIME) ## stop the embedded ClickHouse; it starts again by itself when
 test: $(DEV) ## every test that needs no root (ARGS="-k …" for some)
 	$(BIN)/python -m pytest $(ARGS)
 
-bench: $(DEV) ## the whole job against upstream's own command, by kind of event, and selecting (about half an hour)
+bench: $(DEV) ## the whole job against upstream's own command, by kind of event, growth and selecting (about two hours)
 	$(BIN)/python benchmarks/transform.py
 	$(BIN)/python benchmarks/backfill.py pairs
+	$(BIN)/python benchmarks/backfill.py growth
+	$(BIN)/python benchmarks/backfill.py large
 	$(BIN)/python benchmarks/backfill.py select
+	$(BIN)/python benchmarks/backfill.py select --s3
 
 lint: $(DEV) ## ruff: rules and format
 	$(BIN)/ruff check .

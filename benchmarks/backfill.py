@@ -1,7 +1,8 @@
 """Backfill, measured: the whole job against upstream's own command, the machine's limit, growth, and selecting.
 
-    python benchmarks/backfill.py pairs   [--lines 200000] [--mixed-lines 400000] [--pairs 3] [--json FILE]
-    python benchmarks/backfill.py growth  [--sizes 500000,2000000,8000000]
+    python benchmarks/backfill.py pairs   [--lines 600000] [--mixed-lines 1000000] [--pairs 3] [--json FILE]
+    python benchmarks/backfill.py growth  [--sizes 500000,2000000,8000000] [--counts 1,10,100]
+    python benchmarks/backfill.py large   [--gigabytes 10] [--rows 20000000]
     python benchmarks/backfill.py select  [--files 100000] [--s3]
 
 Both sides of a pair run in the same run, on the same machine and the same generated logs, one after the other in turn;
@@ -21,18 +22,27 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from aspects_orchestration.samples import SampleSpec, write_courses, write_identities, write_logs
+from aspects_orchestration.samples import (
+    SampleSpec,
+    lines_for_size,
+    write_courses,
+    write_identities,
+    write_logs,
+)
 from aspects_orchestration.warehouse import server
 
 _HERE = Path(__file__).resolve().parent
 _MONTH = "2024-05"
 _SPAN = {"start": datetime(2024, 5, 1, tzinfo=UTC), "end": datetime(2024, 6, 1, tzinfo=UTC)}
+_MIXED = SampleSpec(lines=1, transformable=0.4, style="plain", **_SPAN)
 
 
 @dataclass
@@ -66,11 +76,27 @@ class Bench:
     def ours(self, site: Path, ids: Path | None = None, *, clean: bool = True) -> dict[str, Any]:
         """One load by this project, into an empty table unless told otherwise."""
         if clean:
-            address = server.ensure_running(self.folder / "home")
-            for table in ("xapi.xapi_events_all", "aspects_orchestration.tracking_log_catalog"):
-                with contextlib.suppress(Exception):  # not there yet before the first load
-                    list(server.query(address, f"TRUNCATE TABLE {table}", admin=True))
+            self.empty()
         return self.run("load_once.py", _MONTH, *([str(ids)] if ids else []), environ=self.environ(site))
+
+    def empty(self) -> None:
+        """Empty the table of statements, and the catalog."""
+        for table in ("xapi.xapi_events_all", "aspects_orchestration.tracking_log_catalog"):
+            with contextlib.suppress(Exception):  # not there yet before the first load
+                self.query(f"TRUNCATE TABLE {table}")
+
+    def fill(self, rows: int) -> None:
+        """Fill the month with statements of others: of another id, spread over the month, as large as most are."""
+        self.query(
+            "INSERT INTO xapi.xapi_events_all SELECT generateUUIDv4(),"  # noqa: S608  a number of the command line's
+            " toDateTime64('2024-05-01 00:00:00', 6) + toIntervalMicrosecond(rand64() % 2678400000000),"
+            f" concat('{{\"id\":\"', toString(number), '\",', repeat('\"some\":\"thing\",', 75), '}}')"
+            f" FROM numbers({rows:d})"
+        )
+
+    def query(self, sql: str) -> list[bytes]:
+        """Run a statement as the server's own admin."""
+        return list(server.query(server.ensure_running(self.folder / "home"), sql, admin=True))
 
     def stock(self, site: Path, ids: Path) -> dict[str, Any]:
         """One run of upstream's command."""
@@ -162,32 +188,60 @@ def _per_line(took: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def select(bench: Bench, count: int) -> dict[str, Any]:
-    """Listing many files and matching them to a month, with a warm catalog."""
+def large(bench: Bench, gigabytes: float, rows: int) -> dict[str, Any]:
+    """One large plain file; and a load into a month that holds many rows of others already, then the same again."""
+    spec = SampleSpec(
+        lines=lines_for_size(_MIXED, int(gigabytes * 1e9)), transformable=0.4, style="plain", **_SPAN
+    )
+    site = bench.logs("large_file", spec, files=1, compression="none")
+    found = {f"one file of {gigabytes:g} GB": _per_line(bench.ours(site))}
+    say(str(found))
+    shutil.rmtree(site)
+    spec = SampleSpec(lines=2_000_000, transformable=0.4, style="plain", **_SPAN)
+    site = bench.logs("rows_there", spec, files=8, compression="gz")
+    bench.empty()
+    say(f"writing {rows:,} rows of others …")
+    bench.fill(rows)
+    for name in (f"2,000,000 lines beside {rows:,} rows", "the same again"):
+        took = bench.ours(site, clean=False)
+        found[name] = {**_per_line(took), "seconds": round(took["seconds"], 1), "inserted": took["inserted"]}
+        say(f"{name}: {found[name]}")
+    shutil.rmtree(site)
+    return found
+
+
+def select(bench: Bench, count: int, *, on_s3: bool) -> dict[str, Any]:
+    """Listing many files and matching them to a month, with a warm catalog; on S3 or in a local folder."""
     site = bench.folder / "select"
-    logs = site / "logs"
-    say(f"writing {count:,} small files …")
     spec = SampleSpec(lines=count, transformable=1.0, style="plain", **_SPAN)
     write_logs(spec, site / "source", files=1, compression="none")
     write_identities(spec, site / "identities.csv")
     write_courses(spec, site / "courses.csv")
     (source,) = (site / "source").iterdir()
-    with source.open("rb") as lines:
-        for number, line in enumerate(lines):
-            folder = logs / f"{number // 1000:03d}"
-            folder.mkdir(parents=True, exist_ok=True)
+    with contextlib.ExitStack() as left, source.open("rb") as lines:
+        environ = bench.environ(site)
+        put: Callable[[str, bytes], object] = _in_folder(site / "logs")
+        if on_s3:
+            server = left.enter_context(_serving(bench.folder / "s3"))
+            environ |= {**server.environment(), "ASPECTS_TRACKING_LOGS": f"s3://{server.bucket}/logs"}
+            put = _in_bucket(server)
+        say(f"writing {count:,} small files …")
+        with ThreadPoolExecutor(16) as writers:
             # All but one in a thousand are of another month.
-            moved = line if number % 1000 == 0 else line.replace(b"2024-05", b"2023-05")
-            (folder / f"tracking.log-{number:06d}").write_bytes(moved)
-    environ = bench.environ(site)
-    command = [sys.executable, "-m", "aspects_orchestration.jobs.catalog", "update"]
-    started = time.perf_counter()
-    subprocess.run(command, env=environ, check=True, capture_output=True)
-    cold = time.perf_counter() - started
-    warm = []
-    for _ in range(3):
-        took = bench.run("select_once.py", _MONTH, environ=environ)
-        warm.append(took)
+            named = (
+                (f"{number // 1000:03d}/tracking.log-{number:06d}", line)
+                for number, line in enumerate(
+                    line if number % 1000 == 0 else line.replace(b"2024-05", b"2023-05")
+                    for number, line in enumerate(lines)
+                )
+            )
+            while several := list(islice(named, 1000)):
+                list(writers.map(lambda one: put(*one), several))
+        started = time.perf_counter()
+        command = [sys.executable, "-m", "aspects_orchestration.jobs.catalog", "update"]
+        subprocess.run(command, env=environ, check=True, capture_output=True)
+        cold = time.perf_counter() - started
+        warm = [bench.run("select_once.py", _MONTH, environ=environ) for _ in range(3)]
     say(f"cataloged in {cold:.0f} s; then selected {warm[0]['files']} of {count:,} files")
     return {
         "files": count,
@@ -195,6 +249,29 @@ def select(bench: Bench, count: int) -> dict[str, Any]:
         "select_s": round(statistics.median(one["seconds"] for one in warm), 2),
         "files_to_read": warm[0]["files"],
     }
+
+
+def _in_folder(folder: Path) -> Callable[[str, bytes], object]:
+    def put(name: str, data: bytes) -> None:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+
+    return put
+
+
+def _in_bucket(server: Any) -> Callable[[str, bytes], object]:
+    client = server.client()
+    return lambda name, data: client.put_object(Bucket=server.bucket, Key=f"logs/{name}", Body=data)
+
+
+def _serving(folder: Path) -> contextlib.AbstractContextManager[Any]:
+    """The S3 that the tests have."""
+    sys.path.insert(0, str(_HERE.parent / "tests"))
+    from services.seaweedfs import serving
+
+    folder.mkdir()
+    return serving(folder)
 
 
 def _median(runs: list[dict[str, Any]]) -> float:
@@ -234,12 +311,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("what", choices=("pairs", "growth", "select"))
-    parser.add_argument("--lines", type=int, default=200_000, help="lines of the all-transformable logs")
-    parser.add_argument("--mixed-lines", type=int, default=400_000, help="lines of the realistic mix")
+    parser.add_argument("what", choices=("pairs", "growth", "large", "select"))
+    parser.add_argument("--lines", type=int, default=600_000, help="lines of the all-transformable logs")
+    parser.add_argument("--mixed-lines", type=int, default=1_000_000, help="lines of the realistic mix")
     parser.add_argument("--pairs", type=int, default=3, help="how often both sides run")
     parser.add_argument("--sizes", default="500000,2000000,8000000", help="lines, for growth")
     parser.add_argument("--counts", default="1,10,100", help="files, for growth")
+    parser.add_argument("--gigabytes", type=float, default=10, help="size of the one file, for large")
+    parser.add_argument("--rows", type=int, default=20_000_000, help="rows that are there already, for large")
+    parser.add_argument("--s3", action="store_true", help="select from S3 instead of a folder")
     parser.add_argument("--files", type=int, default=100_000, help="files, for select")
     parser.add_argument(
         "--folder", type=Path, help="scratch folder to keep; without it one is made and removed"
@@ -255,8 +335,11 @@ def main() -> None:
                 [int(size) for size in options.sizes.split(",")],
                 [int(n) for n in options.counts.split(",")],
             )
+        elif options.what == "large":
+            found = large(bench, options.gigabytes, options.rows)
         else:
-            found = {"select": select(bench, options.files)}
+            where = "select on S3" if options.s3 else "select in a folder"
+            found = {where: select(bench, options.files, on_s3=options.s3)}
     machine = {
         "cpus": len(os.sched_getaffinity(0)),
         "python": platform.python_version(),

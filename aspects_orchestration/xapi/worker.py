@@ -17,6 +17,7 @@ import queue
 import signal
 import sys
 import threading
+import time
 import traceback
 import uuid
 from collections.abc import Callable
@@ -46,10 +47,12 @@ if TYPE_CHECKING:
 
 _PR_SET_PDEATHSIG = 1
 _CHUNKS_A_COLLECTION = 64
-#: Statements are inserted when so many bytes of them are there, or those of so many chunks, or nothing more has come
-#: for a second: ClickHouse makes a part of each insert, and few large ones cost it less.
+#: Statements are inserted when so many bytes of them are there, or those of so many bytes of lines, or the first has
+#: waited so long, or nothing more has come for a second: ClickHouse makes a part of each insert, and few large ones
+#: cost it less.
 _INSERT_BYTES = 16 * 1024 * 1024
-_INSERT_CHUNKS = 16
+_INSERT_LINE_BYTES = 64 * 1024 * 1024
+_INSERT_AFTER_S = 5.0
 _IDLE_S = 1.0
 
 
@@ -294,6 +297,8 @@ class _Staging:
         self._say = say
         self._rows = StagedRows()
         self._waiting: list[Loaded] = []
+        self._line_bytes = 0
+        self._since = 0.0
         self._inserts = 0
         # The run's id alone would not do: a token of an earlier attempt makes ClickHouse drop rows without a word.
         self._token = f"{setup.run_id} {uuid.uuid4().hex}"
@@ -301,9 +306,16 @@ class _Staging:
         self._under_way: Future[None] | None = None
 
     def add(self, loaded: Loaded, rows: StagedRows) -> None:
+        if not self._waiting:
+            self._since, self._line_bytes = time.monotonic(), 0
         self._rows.take(rows)
         self._waiting.append(loaded)
-        if self._rows.bytes >= _INSERT_BYTES or len(self._waiting) >= _INSERT_CHUNKS:
+        self._line_bytes += loaded.bytes
+        if (
+            self._rows.bytes >= _INSERT_BYTES
+            or self._line_bytes >= _INSERT_LINE_BYTES
+            or time.monotonic() - self._since > _INSERT_AFTER_S
+        ):
             self.send()
 
     def send(self) -> None:

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -97,10 +97,9 @@ def _command(folder: Path, ports: list[int]) -> list[str]:
     ]
 
 
-@pytest.fixture(scope="session")
-def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
-    """The server, with its bucket."""
-    folder = tmp_path_factory.mktemp("seaweedfs")
+@contextmanager
+def serving(folder: Path) -> Iterator[S3Server]:
+    """A server with its bucket, whose data is in an empty folder."""
     (folder / "data").mkdir()
     ports = _free_ports(2 * len(PORTS) + 1)
     server = S3Server(
@@ -133,6 +132,13 @@ def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+@pytest.fixture(scope="session")
+def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """The server, with its bucket."""
+    with serving(tmp_path_factory.mktemp("seaweedfs")) as server:
+        yield server
 
 
 def _wait_until_ready(server: S3Server, process: subprocess.Popen[bytes], log: Path) -> None:
