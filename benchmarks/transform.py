@@ -25,7 +25,8 @@ from typing import Any
 
 from aspects_orchestration.samples import SampleSpec, generate, site
 from aspects_orchestration.tracking.events import Event, event_time, parse_event
-from aspects_orchestration.warehouse.load import StagedRows, encoded_text
+from aspects_orchestration.warehouse.client import encoded_text
+from aspects_orchestration.warehouse.load import StagedRows
 from aspects_orchestration.xapi import erb
 from aspects_orchestration.xapi.built import BuiltStatement, built
 from aspects_orchestration.xapi.fast import substrate

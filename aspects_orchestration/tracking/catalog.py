@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 #: Raised whenever a change of the reader may find other events, or other times, in the same bytes.
 READER = "1"
-_BATCH = 2_000
+_BATCH = 10_000
 _HOUR_MICROS = 3_600_000_000
 
 

@@ -10,6 +10,7 @@ import errno
 import io
 import os
 import random
+import re
 import secrets
 import stat
 import time
@@ -53,6 +54,8 @@ _PASSING_CODES: Final = frozenset(
         "RequestTimeTooSkewed",
     }
 )
+#: Nothing to quote in it: so are nearly all, and quoting is what listing many of them would spend its time on.
+_PLAIN_PATH = re.compile(r"[A-Za-z0-9/._~-]*", re.ASCII).fullmatch
 
 
 class LogFileChangedError(LogStoreError):
@@ -507,6 +510,8 @@ def _local_uri(path: str) -> str:
 
 
 def _quoted(path: str) -> str:
+    if _PLAIN_PATH(path):
+        return path
     return urllib.parse.quote(os.fsencode(path), safe="/:@+,=~!$&'()*;-._")
 
 

@@ -15,6 +15,7 @@ from aspects_orchestration.warehouse.statements import Statement, ddl
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
+    from clickhouse_connect.driver.external import ExternalData
 
     from aspects_orchestration.settings import ClickHouseAddress
 
@@ -90,23 +91,32 @@ class Warehouse:
             self._local.client = client
         return client
 
-    def rows(self, name: str, *, step: str = "", **parameters: object) -> list[tuple[Any, ...]]:
+    def rows(
+        self, name: str, *, step: str = "", listed: Iterable[str] | None = None, **parameters: object
+    ) -> list[tuple[Any, ...]]:
         """All rows of `sql/<name>.sql`; for results that fit in memory.
 
         Args:
             name: the file's name without `.sql`.
             step: what the query is for, for `log_comment`.
+            listed: texts that are sent beside it, of which it asks as table `listed`, column `text`; there may be
+                more of them than fit into a parameter.
             parameters: what its placeholders are bound to.
         """
         found = ddl(name, cluster=self.cluster, **parameters)
-        return self.rows_of(found, step=step or name)
+        return self.rows_of(found, step=step or name, listed=listed)
 
-    def rows_of(self, statement: Statement, *, step: str = "") -> list[tuple[Any, ...]]:
-        """All rows of a statement."""
+    def rows_of(
+        self, statement: Statement, *, step: str = "", listed: Iterable[str] | None = None
+    ) -> list[tuple[Any, ...]]:
+        """All rows of a statement; see `rows`."""
 
         def send() -> list[tuple[Any, ...]]:
             result = self.client().query(
-                statement.sql, parameters=dict(statement.parameters), settings=self._settings(step)
+                statement.sql,
+                parameters=dict(statement.parameters),
+                settings=self._settings(step),
+                external_data=None if listed is None else _table_of(listed),
             )
             return [tuple(row) for row in result.result_rows]
 
@@ -114,7 +124,7 @@ class Warehouse:
 
     def row(self, name: str, *, step: str = "", **parameters: object) -> tuple[Any, ...]:
         """The one row of `sql/<name>.sql`."""
-        return self.rows(name, step=step, **parameters)[0]
+        return self.rows(name, step=step, listed=None, **parameters)[0]
 
     def run(
         self, name: str, *, step: str = "", settings: Mapping[str, object] | None = None, **parameters: object
@@ -175,6 +185,29 @@ class Warehouse:
 
     def _settings(self, step: str) -> dict[str, object]:
         return {"log_comment": Origin(self.run_id, step).comment()}
+
+
+def encoded_text(text: str) -> bytes:
+    """A text as RowBinary has it: its length, then its UTF-8."""
+    found = text.encode()
+    return encoded_length(len(found)) + found
+
+
+def encoded_length(value: int) -> bytes:
+    """A length as RowBinary has it: seven bits a byte, the lowest first."""
+    encoded = bytearray()
+    while value > 127:
+        encoded.append(value & 127 | 128)
+        value >>= 7
+    encoded.append(value)
+    return bytes(encoded)
+
+
+def _table_of(texts: Iterable[str]) -> ExternalData:
+    from clickhouse_connect.driver.external import ExternalData
+
+    data = b"".join(map(encoded_text, texts))
+    return ExternalData(file_name="listed", data=data, fmt="RowBinary", structure="text String")
 
 
 def parameter_batches(values: Iterable[str]) -> Iterator[list[str]]:

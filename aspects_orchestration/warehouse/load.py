@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 
-from aspects_orchestration.warehouse.client import Warehouse, with_retries
+from aspects_orchestration.warehouse.client import Warehouse, encoded_length, with_retries
 
 STAGING_COLUMNS = ("event_id", "emission_time", "event", "file", "byte_offset", "number")
 
@@ -44,7 +44,7 @@ class StagedRows:
             identity[7::-1],
             identity[:7:-1],
             _TIME(emission_micros),
-            _LENGTHS[size] if size < _MANY else _varint(size),
+            _LENGTHS[size] if size < _MANY else encoded_length(size),
             event,
             file,
             _PLACE(byte_offset, number),
@@ -56,12 +56,6 @@ class StagedRows:
         self.pieces += others.pieces
         self.bytes += others.bytes
         others.pieces, others.bytes = [], 0
-
-
-def encoded_text(text: str) -> bytes:
-    """A text as RowBinary has it: its length, then its UTF-8."""
-    found = text.encode()
-    return _varint(len(found)) + found
 
 
 def stage(warehouse: Warehouse, database: str, table: str, pieces: Sequence[bytes], *, token: str) -> None:
@@ -77,15 +71,6 @@ def stage(warehouse: Warehouse, database: str, table: str, pieces: Sequence[byte
         with_retries(lambda: warehouse.insert_rows(database, table, STAGING_COLUMNS, block, token=token))
 
 
-def _varint(value: int) -> bytes:
-    encoded = bytearray()
-    while value > 127:
-        encoded.append(value & 127 | 128)
-        value >>= 7
-    encoded.append(value)
-    return bytes(encoded)
-
-
 #: The lengths of nearly all statements, encoded beforehand.
 _MANY = 8192
-_LENGTHS = [_varint(size) for size in range(_MANY)]
+_LENGTHS = [encoded_length(size) for size in range(_MANY)]

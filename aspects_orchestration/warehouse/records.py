@@ -11,7 +11,7 @@ import orjson
 
 from aspects_orchestration.tracking.account import LineAccount
 from aspects_orchestration.tracking.catalog import FileSummary, Known, at, hour_range, moment
-from aspects_orchestration.warehouse.client import Warehouse, parameter_batches, with_retries
+from aspects_orchestration.warehouse.client import Warehouse, with_retries
 from aspects_orchestration.window import Window
 
 _CATALOG = "tracking_log_catalog"
@@ -82,9 +82,8 @@ def look_up(
     first, end = hour_range(window)
     return {
         uri: Known(etag, bool(touches), bool(undated))
-        for batch in parameter_batches(uris)
         for uri, etag, touches, undated in warehouse.rows(
-            "catalog_lookup", database=database, uris=batch, first_hour=first, end_hour=end, reader=reader
+            "catalog_lookup", listed=uris, database=database, first_hour=first, end_hour=end, reader=reader
         )
     }
 

@@ -15,7 +15,8 @@ from aspects_orchestration.tracking.lines import SKIP_REASONS, Line, unwrap, why
 from aspects_orchestration.tracking.names import KnownNames, PassedOver
 from aspects_orchestration.tracking.quarantine import QuarantinedLine, decode, encode, object_name
 from aspects_orchestration.tracking.stores import LogStore, S3Options, open_store
-from aspects_orchestration.warehouse.load import StagedRows, encoded_text
+from aspects_orchestration.warehouse.client import encoded_text
+from aspects_orchestration.warehouse.load import StagedRows
 from aspects_orchestration.window import Window
 from aspects_orchestration.xapi import erb
 from aspects_orchestration.xapi.engine import Engine
