@@ -1,0 +1,164 @@
+"""The tables of the LMS that are read: names and columns as edx-platform and openedx-learning create them on MySQL 8.
+
+Declared, not reflected: what a release of Open edX does not have is found out by `LmsDatabase.missing_columns`. Only
+columns that somebody reads are here. Times are naive UTC, UUIDs 32 hexadecimal digits (or the uuid type of MariaDB).
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    DateTime,
+    Integer,
+    MetaData,
+    Numeric,
+    SmallInteger,
+    String,
+    Table,
+    Text,
+)
+
+lms_tables = MetaData()
+
+# Booleans are read as the 0 and 1 that they are in MySQL and SQLite.
+auth_user = Table(
+    "auth_user",
+    lms_tables,
+    Column("id", Integer, primary_key=True),
+    Column("username", String(150), nullable=False, unique=True),
+    Column("email", String(254), nullable=False),
+    Column("is_active", SmallInteger, nullable=False),
+    Column("date_joined", DateTime, nullable=False),
+)
+
+auth_userprofile = Table(
+    "auth_userprofile",
+    lms_tables,
+    Column("id", Integer, primary_key=True),
+    Column("user_id", Integer, nullable=False, unique=True),
+    Column("name", String(255), nullable=False),
+    Column("meta", Text, nullable=False),
+    Column("courseware", String(255), nullable=False),
+    Column("language", String(255), nullable=False),
+    Column("location", String(255), nullable=False),
+    Column("year_of_birth", Integer),
+    Column("gender", String(6)),
+    Column("level_of_education", String(6)),
+    Column("mailing_address", Text),
+    Column("city", Text),
+    Column("country", String(2)),
+    Column("state", String(2)),
+    Column("goals", Text),
+    Column("bio", String(3000)),
+    Column("profile_image_uploaded_at", DateTime),
+    Column("phone_number", String(50)),
+)
+
+externalidtype = Table(
+    "external_user_ids_externalidtype",
+    lms_tables,
+    Column("id", Integer, primary_key=True),
+    Column("created", DateTime, nullable=False),
+    Column("modified", DateTime, nullable=False),
+    Column("name", String(32), nullable=False, unique=True),
+    Column("description", Text, nullable=False),
+)
+
+externalid = Table(
+    "external_user_ids_externalid",
+    lms_tables,
+    Column("id", Integer, primary_key=True),
+    Column("created", DateTime, nullable=False),
+    Column("modified", DateTime, nullable=False),
+    Column("external_user_id", String(32), nullable=False, unique=True),
+    Column("external_id_type_id", Integer, nullable=False),
+    Column("user_id", Integer, nullable=False),
+)
+
+courseoverview = Table(
+    "course_overviews_courseoverview",
+    lms_tables,
+    Column("id", String(255), primary_key=True),
+    Column("created", DateTime, nullable=False),
+    Column("modified", DateTime, nullable=False),
+    Column("org", Text, nullable=False),
+    Column("display_name", Text),
+    Column("start", DateTime),
+    Column("end", DateTime),
+    Column("enrollment_start", DateTime),
+    Column("enrollment_end", DateTime),
+    Column("self_paced", SmallInteger, nullable=False),
+    Column("advertised_start", Text),
+    Column("announcement", DateTime),
+    Column("lowest_passing_grade", Numeric(5, 2)),
+    Column("invitation_only", SmallInteger, nullable=False),
+    Column("max_student_enrollments_allowed", Integer),
+    Column("effort", Text),
+    Column("enable_proctored_exams", SmallInteger),
+    Column("entrance_exam_enabled", SmallInteger),
+    Column("external_id", String(128)),
+    Column("language", Text),
+)
+
+courseenrollment = Table(
+    "student_courseenrollment",
+    lms_tables,
+    Column("id", Integer, primary_key=True),
+    Column("course_id", String(255), nullable=False),
+    Column("created", DateTime),
+    Column("is_active", SmallInteger, nullable=False),
+    Column("mode", String(100), nullable=False),
+    Column("user_id", Integer, nullable=False),
+)
+
+taxonomy = Table(
+    "oel_tagging_taxonomy",
+    lms_tables,
+    Column("id", BigInteger, primary_key=True),
+    Column("name", String(255), nullable=False),
+    Column("allow_free_text", SmallInteger, nullable=False),
+)
+
+tag = Table(
+    "oel_tagging_tag",
+    lms_tables,
+    Column("id", BigInteger, primary_key=True),
+    Column("taxonomy_id", BigInteger),
+    Column("parent_id", BigInteger),
+    Column("value", String(500), nullable=False),
+    Column("external_id", String(255)),
+)
+
+objecttag = Table(
+    "oel_tagging_objecttag",
+    lms_tables,
+    Column("id", BigInteger, primary_key=True),
+    Column("object_id", String(255), nullable=False),
+    Column("taxonomy_id", BigInteger),
+    Column("tag_id", BigInteger),
+    Column("_value", String(500), nullable=False),
+    Column("_export_id", String(255), nullable=False),
+)
+
+retirementstate = Table(
+    "user_api_retirementstate",
+    lms_tables,
+    Column("id", Integer, primary_key=True),
+    Column("state_name", String(30), nullable=False, unique=True),
+    Column("state_execution_order", SmallInteger, nullable=False),
+    Column("is_dead_end_state", SmallInteger, nullable=False),
+    Column("required", SmallInteger, nullable=False),
+)
+
+userretirementstatus = Table(
+    "user_api_userretirementstatus",
+    lms_tables,
+    Column("id", Integer, primary_key=True),
+    Column("created", DateTime, nullable=False),
+    Column("modified", DateTime, nullable=False),
+    Column("user_id", Integer, nullable=False, unique=True),
+    Column("original_username", String(150), nullable=False),
+    Column("retired_username", String(150), nullable=False),
+    Column("current_state_id", Integer, nullable=False),
+)
