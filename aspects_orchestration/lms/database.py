@@ -42,6 +42,10 @@ _LOSSY_UTF8 = "aspects_lossy_utf8"
 _URL = "ASPECTS_LMS_DATABASE_URL"
 #: Errors of MySQL and MariaDB (their references of server and client errors) that trying again may mend.
 _PASSING = frozenset({1040, 1053, 1205, 1213, 1927, 2002, 2003, 2006, 2013, 2014, 2055})
+_REFUSED = frozenset({1044, 1045, 1130, 1698, 3159, 4151})
+_WRITES = frozenset({1290, 1792, 1836})
+_ABSENT = {1049: "database", 1146: "table", 1054: "column", 1356: "view"}
+_REPORT = "This is a mistake in the project: please report it."
 _DENIED = re.compile(
     r"for (?:table|column) (?:'[^']*' in table )?[`']?(?:[^`'.]*[`']?\.[`']?)?([A-Za-z0-9_]+)[`']?\s*$"
 )
@@ -167,17 +171,19 @@ class LmsDatabase:
         """Names of declared columns that this release of the LMS does not have.
 
         Raises:
-            LmsError: as `rows`; the table itself does not exist or may not be read.
+            LmsError: as `rows`; the table itself does not exist.
         """
         everything = sa.select(sa.text("*")).select_from(sa.table(table.name)).limit(0)
         with self._answering(), self._engine.connect() as connection:
             try:
-                there = {name.lower() for name in connection.execute(everything).keys()}
+                there = {str(name).lower() for name in connection.execute(everything).keys()}  # noqa: SIM118
             except DBAPIError as error:
-                if _code(error) == 1143:
+                if _code(error) in {1142, 1143}:
                     return frozenset()  # granted column by column: each that is needed is asked for by name
                 raise
-        return frozenset(name for name in table.columns.keys() if name.lower() not in there)
+        return frozenset(
+            name for name in (column.name for column in table.columns) if name.lower() not in there
+        )
 
     def close(self) -> None:
         """Close all connections; the next call opens them anew."""
@@ -232,6 +238,8 @@ class LmsDatabase:
         try:
             yield
         except DBAPIError as error:
+            if isinstance(error.orig, sqlite3.Error):
+                raise _explained_sqlite(str(error.orig), self.where) from None
             raise _explained(error, self._url, self.where) from None
         except SQLAlchemyError as error:
             raise LmsError(
@@ -261,7 +269,10 @@ def keyset(
 
 
 def _usable(url: SecretStr) -> URL:
-    do = f"Give {_URL} as mysql+pymysql://user:password@host:3306/openedx (special characters of the password percent-encoded)."
+    do = (
+        f"Give {_URL} as mysql+pymysql://user:password@host:3306/openedx, special characters of the password"
+        " percent-encoded."
+    )
     try:
         parsed = make_url(url.get_secret_value())
         if parsed.drivername in {"mysql", "mariadb"}:
@@ -311,9 +322,7 @@ def _code(error: DBAPIError) -> int | None:
 def _explained(error: DBAPIError, url: URL, where: str) -> LmsError:
     code = _code(error)
     text = str(getattr(error.orig, "args", ("", ""))[-1])
-    if isinstance(error.orig, sqlite3.Error):
-        return _explained_sqlite(text, where)
-    if code in {1045, 1044, 1698, 3159, 1130, 4151}:
+    if code in _REFUSED:
         what = "may not use this database" if code == 1044 else "was refused"
         return LmsError(
             f"{where}: user {url.username} {what} (error {code})",
@@ -326,17 +335,11 @@ def _explained(error: DBAPIError, url: URL, where: str) -> LmsError:
             f"{where}: user {url.username} lacks SELECT on the table {table}",
             do=f"As its administrator: GRANT SELECT ON `{url.database}`.`{table}` TO '{url.username}'@'…'; then run again.",
         )
-    if code in {1049, 1146, 1054, 1356}:
+    if code in _ABSENT:
         found = _NAMED.search(text)
-        what = {1049: "database", 1146: "table", 1054: "column", 1356: "view"}[code]
         return LmsError(
-            f"{where} has no {what} {found[1] if found else ''}".rstrip(),
+            f"{where} has no {_ABSENT[code]} {found[1] if found else ''}".rstrip(),
             do=f"Look whether {_URL} names the LMS's own database, and whether the replica has all of its tables.",
-        )
-    if code in {1792, 1290, 1836}:
-        return LmsError(
-            f"{where} refused a statement that writes (error {code})",
-            do="This is a mistake in the project: please report it.",
         )
     if code in _PASSING or error.connection_invalidated:
         return LmsUnreachableError(
@@ -344,6 +347,8 @@ def _explained(error: DBAPIError, url: URL, where: str) -> LmsError:
             do=f"Check that it runs, that this machine may reach it, and host and port in {_URL}; then run again:"
             " it goes on where it was.",
         )
+    if code in _WRITES:
+        return LmsError(f"{where} refused a statement that writes (error {code})", do=_REPORT)
     return LmsError(
         f"{where} answered with error {code} ({type(error.orig).__name__})",
         do="Look the number up in the server's reference and at its log, then run again: it goes on where it was.",
