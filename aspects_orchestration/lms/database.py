@@ -101,7 +101,7 @@ class LmsDatabase:
         """
         for _ in range(2):
             try:
-                with self._answering(), self._engine.connect() as connection:
+                with self._answering() as connection:
                     found = connection.execute(statement, dict(parameters or {}))
                     return [tuple(row) for row in found]
             except UnicodeDecodeError:
@@ -174,7 +174,7 @@ class LmsDatabase:
             LmsError: as `rows`; the table itself does not exist.
         """
         everything = sa.select(sa.text("*")).select_from(sa.table(table.name)).limit(0)
-        with self._answering(), self._engine.connect() as connection:
+        with self._answering() as connection:
             try:
                 there = {str(name).lower() for name in connection.execute(everything).keys()}  # noqa: SIM118
             except DBAPIError as error:
@@ -190,7 +190,7 @@ class LmsDatabase:
         self._engine.dispose()
 
     def _portions(self, statement: sa.Select[Any]) -> Iterator[list[Row]]:
-        with self._answering(), self._engine.connect() as connection:
+        with self._answering() as connection:
             found = connection.execution_options(stream_results=True, max_row_buffer=_DRIVER_ROWS).execute(
                 statement
             )
@@ -234,9 +234,14 @@ class LmsDatabase:
         self._engine = self._made()
 
     @contextmanager
-    def _answering(self) -> Iterator[None]:
+    def _answering(self) -> Iterator[sa.Connection]:
         try:
-            yield
+            with self._engine.connect() as connection:
+                try:
+                    yield connection
+                except UnicodeDecodeError:
+                    connection.invalidate()  # the rest of the answer is still on its way
+                    raise
         except DBAPIError as error:
             if isinstance(error.orig, sqlite3.Error):
                 raise _explained_sqlite(str(error.orig), self.where) from None
