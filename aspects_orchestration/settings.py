@@ -46,7 +46,7 @@ from aspects_orchestration.setting_values import (
     one_of,
     plain_name,
     readable_clickhouse_url,
-    records_source,
+    records_sources,
     root_url,
     split_urls,
     storage_uri,
@@ -75,7 +75,7 @@ _Name = Annotated[str, AfterValidator(plain_name), BeforeValidator(stripped)]
 _Boolean = Annotated[bool, BeforeValidator(boolean)]
 _Secret = Annotated[SecretStr, BeforeValidator(verbatim)]
 _Uri = Annotated[str, AfterValidator(storage_uri), BeforeValidator(stripped)]
-_Records = Annotated[str, AfterValidator(records_source), BeforeValidator(stripped)]
+_Records = Annotated[str, AfterValidator(records_sources), BeforeValidator(listed)]
 
 
 class _LayerSource(PydanticBaseSettingsSource):
@@ -231,12 +231,14 @@ class _Given(BaseSettings):
     identities: _Records | None = _setting(
         "ASPECTS_IDENTITIES",
         "Users and their external ids: `lms`, `event_sink`, or the URI of CSV, NDJSON or Parquet with user_id, username, "
-        "external_user_id and optionally email, external_id_type. With the sample logs: the sample's own.",
+        "external_user_id and optionally email, external_id_type; several by comma, the first that knows a user is "
+        "believed. With the sample logs: the sample's own.",
         "lms if ASPECTS_LMS_DATABASE_URL is set, else event_sink",
     )
     courses: _Records | None = _setting(
         "ASPECTS_COURSES",
-        "Courses: `lms`, `event_sink`, or a URI with course_key, display_name. With the sample logs: the sample's own.",
+        "Courses: `lms`, `event_sink`, or a URI with course_key, display_name; several by comma. With the sample logs: the "
+        "sample's own.",
         "lms if ASPECTS_LMS_DATABASE_URL is set, else event_sink",
     )
     lms_database_url: Annotated[SecretStr, AfterValidator(database_url), BeforeValidator(verbatim)] | None = (
@@ -351,6 +353,16 @@ class Settings:
     def is_embedded(self) -> bool:
         """Whether no ClickHouse is configured, so that the project runs its own."""
         return self.clickhouse is None
+
+    @property
+    def identities_sources(self) -> tuple[str, ...]:
+        """The sources of users, in the order in which they are believed."""
+        return tuple(self.identities_source.split(","))
+
+    @property
+    def courses_sources(self) -> tuple[str, ...]:
+        """The sources of courses, in the order in which they are believed."""
+        return tuple(self.courses_source.split(","))
 
     @property
     def uses_sample_logs(self) -> bool:
@@ -725,8 +737,8 @@ class _Resolution:
         return f"{archive.rstrip('/')}/quarantine"
 
     def _records(self, name: str, given: str | None, sample: Path) -> str:
-        if given == "lms" and self._given.lms_database_url is None:
-            self._refuse(name, "is lms, but no LMS database is named; set ASPECTS_LMS_DATABASE_URL")
+        if given is not None and "lms" in given.split(",") and self._given.lms_database_url is None:
+            self._refuse(name, "asks for lms, but no LMS database is named; set ASPECTS_LMS_DATABASE_URL")
         if given is not None:
             return given
         if self._given.lms_database_url is not None:

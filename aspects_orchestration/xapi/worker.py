@@ -28,14 +28,21 @@ from aspects_orchestration.tracking.catalog import hour_of
 from aspects_orchestration.tracking.events import Event, UnreadableEventError, event_time, parse_event
 from aspects_orchestration.tracking.lines import SKIP_REASONS, unwrap, why_unreadable
 from aspects_orchestration.tracking.names import KnownNames
-from aspects_orchestration.tracking.quarantine import QuarantinedLine, decode, encode, object_name
+from aspects_orchestration.tracking.quarantine import (
+    QuarantinedLine,
+    decode,
+    encode,
+    encode_missing,
+    missing_name,
+    object_name,
+)
 from aspects_orchestration.tracking.stores import LogStore, S3Options, open_store
 from aspects_orchestration.warehouse.client import Warehouse
 from aspects_orchestration.warehouse.load import StagedStatement, stage
 from aspects_orchestration.window import Window
 from aspects_orchestration.xapi import erb
 from aspects_orchestration.xapi.engine import Engine, StockEngine
-from aspects_orchestration.xapi.erb import UntransformableError
+from aspects_orchestration.xapi.erb import Missing, UntransformableError
 from aspects_orchestration.xapi.identities import SiteSource, wanted
 from aspects_orchestration.xapi.verify import EnginesDifferError, Verifier
 
@@ -154,7 +161,7 @@ class Worker:
                 try:
                     rows += self._rows(event, moment, chunk.file, place, account)
                 except UntransformableError as failure:
-                    _quarantine(account, bad, failure.reason, source, failure.detail)
+                    _quarantine(account, bad, failure.reason, source, failure.detail, missing=failure.missing)
             differing = self._verifier.differences()
         if differing:
             first = chunk.byte_offset
@@ -280,6 +287,8 @@ class Worker:
         if bad and self._setup.quarantine_folder:
             uri = f"{self._setup.quarantine_folder}/{object_name(chunk.file, chunk.etag, chunk.byte_offset)}"
             self._quarantine.put(uri, encode(bad))
+            if (missing := encode_missing(bad)) is not None:
+                self._quarantine.put(missing_name(uri), missing)
 
     @cached_property
     def _quarantine(self) -> LogStore:
@@ -302,9 +311,13 @@ def _quarantine(
     source: _Source,
     detail: str,
     lines: int = 1,
+    missing: Missing | None = None,
 ) -> None:
     account.quarantined[reason] += lines
-    bad.append(QuarantinedLine(reason, detail, source.uri, source.byte_offset, source.raw, source.object))
+    lacks = (missing.kind, missing.key) if missing else None
+    bad.append(
+        QuarantinedLine(reason, detail, source.uri, source.byte_offset, source.raw, source.object, lacks)
+    )
 
 
 _worker: Worker | None = None
