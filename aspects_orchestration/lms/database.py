@@ -56,6 +56,10 @@ class LmsUnreachableError(LmsError):
     """The LMS database does not answer, or the connection broke; trying again may help."""
 
 
+class LmsAbsentError(LmsError):
+    """The LMS database has no such table or column: another release of Open edX, or a replica of some tables only."""
+
+
 class LmsDatabase:
     """The LMS database as one run sees it; for one thread at a time.
 
@@ -119,6 +123,7 @@ class LmsDatabase:
         after: Any = None,
         size: int = 10_000,
         read: Callable[[int], None] = lambda _: None,
+        between: Callable[[], None] = lambda: None,
         say: Callable[[str], None] = lambda _: None,
     ) -> Iterator[list[Row]]:
         """All rows behind a key, page by page along it, each page in a read-only transaction of its own.
@@ -131,6 +136,7 @@ class LmsDatabase:
             after: the key to start behind, or None for the beginning.
             size: rows a page.
             read: told after each portion how many rows it has, before the portion is handed over; may sleep.
+            between: called between two pages, when no transaction is open.
             say: told when the database has gone away.
 
         Yields:
@@ -166,6 +172,7 @@ class LmsDatabase:
                 continue
             if got < size:
                 return
+            between()
 
     def missing_columns(self, table: sa.Table) -> frozenset[str]:
         """Names of declared columns that this release of the LMS does not have.
@@ -342,7 +349,7 @@ def _explained(error: DBAPIError, url: URL, where: str) -> LmsError:
         )
     if code in _ABSENT:
         found = _NAMED.search(text)
-        return LmsError(
+        return LmsAbsentError(
             f"{where} has no {_ABSENT[code]} {found[1] if found else ''}".rstrip(),
             do=f"Look whether {_URL} names the LMS's own database, and whether the replica has all of its tables.",
         )
@@ -363,7 +370,7 @@ def _explained(error: DBAPIError, url: URL, where: str) -> LmsError:
 def _explained_sqlite(text: str, where: str) -> LmsError:
     found = re.search(r"no such (table|column): (?:\w+\.)?(\w+)", text)
     if found:
-        return LmsError(
+        return LmsAbsentError(
             f"{where} has no {found[1]} {found[2]}",
             do=f"Look whether {_URL} names a copy of the LMS's database.",
         )

@@ -6,20 +6,42 @@ columns that somebody reads are here. Times are naive UTC, UUIDs 32 hexadecimal 
 
 from __future__ import annotations
 
-from sqlalchemy import (
-    BigInteger,
-    Column,
-    DateTime,
-    Integer,
-    MetaData,
-    Numeric,
-    SmallInteger,
-    String,
-    Table,
-    Text,
-)
+import re
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import BigInteger, Column, Integer, MetaData, Numeric, SmallInteger, String, Table, Text
+from sqlalchemy.engine import Dialect
+from sqlalchemy.types import TypeDecorator
 
 lms_tables = MetaData()
+
+_MOMENT = re.compile(r"(\d{4})-(\d\d)-(\d\d)[T ](\d\d):(\d\d):(\d\d)(?:\.(\d{1,6}))?")
+
+
+class LmsTime(TypeDecorator[datetime]):
+    """A time as the LMS keeps it, naive UTC; what is no time, such as 0000-00-00, is None, as Django has it."""
+
+    impl = String
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> str | None:  # noqa: ARG002
+        """As text that MySQL and SQLite compare as times."""
+        return None if value is None else f"{value:%Y-%m-%d %H:%M:%S.%f}"
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:  # noqa: ARG002
+        """PyMySQL gives times, and text where it can make none of it; SQLite gives text."""
+        if value is None or isinstance(value, datetime):
+            return value
+        found = _MOMENT.fullmatch(value if isinstance(value, str) else "")
+        if found is None:
+            return None
+        *parts, fraction = found.groups()
+        try:
+            return datetime(*map(int, parts), int((fraction or "0").ljust(6, "0")))  # type: ignore[arg-type, call-arg]  # noqa: DTZ001
+        except ValueError:
+            return None
+
 
 # Booleans are read as the 0 and 1 that they are in MySQL and SQLite.
 auth_user = Table(
@@ -29,7 +51,7 @@ auth_user = Table(
     Column("username", String(150), nullable=False, unique=True),
     Column("email", String(254), nullable=False),
     Column("is_active", SmallInteger, nullable=False),
-    Column("date_joined", DateTime, nullable=False),
+    Column("date_joined", LmsTime, nullable=False),
 )
 
 auth_userprofile = Table(
@@ -51,7 +73,7 @@ auth_userprofile = Table(
     Column("state", String(2)),
     Column("goals", Text),
     Column("bio", String(3000)),
-    Column("profile_image_uploaded_at", DateTime),
+    Column("profile_image_uploaded_at", LmsTime),
     Column("phone_number", String(50)),
 )
 
@@ -59,8 +81,8 @@ externalidtype = Table(
     "external_user_ids_externalidtype",
     lms_tables,
     Column("id", Integer, primary_key=True),
-    Column("created", DateTime, nullable=False),
-    Column("modified", DateTime, nullable=False),
+    Column("created", LmsTime, nullable=False),
+    Column("modified", LmsTime, nullable=False),
     Column("name", String(32), nullable=False, unique=True),
     Column("description", Text, nullable=False),
 )
@@ -69,8 +91,8 @@ externalid = Table(
     "external_user_ids_externalid",
     lms_tables,
     Column("id", Integer, primary_key=True),
-    Column("created", DateTime, nullable=False),
-    Column("modified", DateTime, nullable=False),
+    Column("created", LmsTime, nullable=False),
+    Column("modified", LmsTime, nullable=False),
     Column("external_user_id", String(32), nullable=False, unique=True),
     Column("external_id_type_id", Integer, nullable=False),
     Column("user_id", Integer, nullable=False),
@@ -80,17 +102,17 @@ courseoverview = Table(
     "course_overviews_courseoverview",
     lms_tables,
     Column("id", String(255), primary_key=True),
-    Column("created", DateTime, nullable=False),
-    Column("modified", DateTime, nullable=False),
+    Column("created", LmsTime, nullable=False),
+    Column("modified", LmsTime, nullable=False),
     Column("org", Text, nullable=False),
     Column("display_name", Text),
-    Column("start", DateTime),
-    Column("end", DateTime),
-    Column("enrollment_start", DateTime),
-    Column("enrollment_end", DateTime),
+    Column("start", LmsTime),
+    Column("end", LmsTime),
+    Column("enrollment_start", LmsTime),
+    Column("enrollment_end", LmsTime),
     Column("self_paced", SmallInteger, nullable=False),
     Column("advertised_start", Text),
-    Column("announcement", DateTime),
+    Column("announcement", LmsTime),
     Column("lowest_passing_grade", Numeric(5, 2)),
     Column("invitation_only", SmallInteger, nullable=False),
     Column("max_student_enrollments_allowed", Integer),
@@ -106,7 +128,7 @@ courseenrollment = Table(
     lms_tables,
     Column("id", Integer, primary_key=True),
     Column("course_id", String(255), nullable=False),
-    Column("created", DateTime),
+    Column("created", LmsTime),
     Column("is_active", SmallInteger, nullable=False),
     Column("mode", String(100), nullable=False),
     Column("user_id", Integer, nullable=False),
@@ -155,8 +177,8 @@ userretirementstatus = Table(
     "user_api_userretirementstatus",
     lms_tables,
     Column("id", Integer, primary_key=True),
-    Column("created", DateTime, nullable=False),
-    Column("modified", DateTime, nullable=False),
+    Column("created", LmsTime, nullable=False),
+    Column("modified", LmsTime, nullable=False),
     Column("user_id", Integer, nullable=False, unique=True),
     Column("original_username", String(150), nullable=False),
     Column("retired_username", String(150), nullable=False),

@@ -173,6 +173,38 @@ class Warehouse:
 
         answered(send, self.address)
 
+    def insert_from(
+        self, name: str, data: bytes, structure: Sequence[str], *, step: str = "", **parameters: object
+    ) -> int:
+        """Run `sql/<name>.sql`, an INSERT … SELECT from the temporary table `sent`, which holds rows sent with it.
+
+        Args:
+            name: the file's name without `.sql`.
+            data: the rows, as ArrowStream; the server holds them in memory for the time of the query.
+            structure: a name and a type of ClickHouse for each of their columns.
+            step: what the query is for, for `log_comment`.
+            parameters: what its placeholders are bound to.
+
+        Returns:
+            How many rows were written, those of materialized views behind the table included.
+        """
+        from clickhouse_connect.driver.external import ExternalData
+
+        found = ddl(name, cluster=self.cluster, **parameters)
+
+        def send() -> int:
+            done = self.client().command(
+                found.sql,
+                parameters=dict(found.parameters),
+                external_data=ExternalData(
+                    file_name="sent", data=data, fmt="ArrowStream", structure=list(structure)
+                ),
+                settings={**self._settings(step or name), "max_insert_block_size": 10_000_000},
+            )
+            return int(getattr(done, "summary", {}).get("written_rows", 0))
+
+        return answered(send, self.address)
+
     def _settings(self, step: str) -> dict[str, object]:
         return {"log_comment": Origin(self.run_id, step).comment()}
 
