@@ -9,8 +9,8 @@ CREATE TABLE IF NOT EXISTS {database:Identifier}.{table:Identifier} /*on_cluster
     after String,
     slices UInt64,
     account String,
-    started_at DateTime64(3, 'UTC'),
-    updated_at DateTime64(3, 'UTC')
+    started_at DateTime64(6, 'UTC'),
+    updated_at DateTime64(6, 'UTC')
 )
 ENGINE = /*replicated*/ReplacingMergeTree(slices)
 ORDER BY (target, dump_id)

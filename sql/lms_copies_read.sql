@@ -7,8 +7,8 @@ SELECT
     argMax(after, slices) AS last_after,
     max(slices) AS last_slices,
     argMax(account, slices) AS last_account,
-    min(started_at) AS first_started_at,
-    max(updated_at) AS last_updated_at
+    toUnixTimestamp64Micro(min(started_at)) AS first_started_at,
+    toUnixTimestamp64Micro(max(updated_at)) AS last_updated_at
 FROM {database:Identifier}.lms_copies
 WHERE target = {target:String}
 GROUP BY dump_id

@@ -359,7 +359,7 @@ class _Copy:
         self.warehouse.run("lms_newest_create", database=own, table=self._newest)
         if self.request.dry_run:
             self.warehouse.run(
-                "lms_nowhere_create",
+                "lms_nowhere",
                 own_database=own,
                 twin=self._twin,
                 database=self.names.event_sink_database,
