@@ -6,6 +6,7 @@ often without regard to case, and so does the LMS when it sends an event.
 
 from __future__ import annotations
 
+import unicodedata
 import uuid
 from collections.abc import Iterator, Sequence
 from typing import Any, Final, TypeVar
@@ -66,19 +67,17 @@ class LmsUsers:
         answered = list(self._ask(auth_user.c.username, auth_user.c.username.in_(usernames)))
         wanted = set(usernames)
         found = {name: identity for name, identity in answered if name in wanted}
-        unclaimed = len(answered) > len(found)
         left = [name for name in usernames if name not in found]
-        if unclaimed:
-            # Equal to a wanted name by the column's collation and not letter by letter: asked one by one, the database
-            # tells which.
-            for name in left:
-                equal = sorted(
-                    self._ask(auth_user.c.username, auth_user.c.username == name),
-                    key=lambda one: one[1].user_id,
-                )
+        unclaimed = len(answered) > len(found)
+        alike = {_plain(name) for name, _ in answered}
+        for name in left:
+            # A name may be equal to another by the column's collation and not letter by letter. Asked for one name, the
+            # database says whose it is; asked for many, it does not say for which of them.
+            if unclaimed or _plain(name) in alike:
+                equal = list(self._ask(auth_user.c.username, auth_user.c.username == name))
                 if equal:
-                    found[name] = equal[0][1]
-            left = [name for name in left if name not in found]
+                    found[name] = min((identity for _, identity in equal), key=lambda one: one.user_id)
+        left = [name for name in left if name not in found]
         return found | self._retired(left)
 
     def _retired(self, usernames: Sequence[str]) -> dict[str, Identity]:
@@ -145,6 +144,12 @@ def _selected(with_email: bool) -> tuple[tuple[sa.ColumnElement[Any], ...], sa.F
 def _identity(values: Sequence[Any]) -> Identity:
     user_id, username, external_id, email, retired_email = values
     return Identity(user_id, username, _as_uuid(external_id), _address(email, retired_email))
+
+
+def _plain(name: str) -> str:
+    """A name without case, accents and trailing spaces: what collations most often pass over."""
+    letters = unicodedata.normalize("NFKD", name.rstrip())
+    return "".join(one for one in letters if not unicodedata.combining(one)).casefold()
 
 
 def _as_uuid(text: Any) -> str | None:

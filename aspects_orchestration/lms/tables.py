@@ -182,5 +182,6 @@ userretirementstatus = Table(
     Column("user_id", Integer, nullable=False, unique=True),
     Column("original_username", String(150), nullable=False),
     Column("retired_username", String(150), nullable=False),
+    Column("retired_email", String(254), nullable=False),
     Column("current_state_id", Integer, nullable=False),
 )

@@ -11,6 +11,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from aspects_orchestration.errors import AspectsError, LogStoreError
+from aspects_orchestration.replay.same_site import refuse_other_actors
 from aspects_orchestration.settings import Settings
 from aspects_orchestration.tracking import quarantine
 from aspects_orchestration.tracking.catalog import Verdict, select
@@ -134,6 +135,7 @@ def make_plan(
     Raises:
         WindowError: an impossible month, since or until.
         ExpiredError: the TTL would drop what is loaded.
+        OtherActorsError: statements stand there that name actors or the LMS otherwise than the settings say.
         NoLogsError: there are no logs at all, or a file asked for is not there.
         LogStoreError, IdentityError, WarehouseError: what their texts say.
     """
@@ -150,6 +152,8 @@ def make_plan(
         )
     if not request.allow_expired:
         refuse_expired(settings, window, request.month, now)
+    if request.mode is not Mode.REBUILD:
+        refuse_other_actors(settings, warehouse, request.month, window)
     site = site_source(settings, s3, run_id=warehouse.run_id)
     verdicts: Counter[str] = Counter()
     files = tuple(_files(settings, request, warehouse, window, reader, s3, verdicts))
@@ -262,27 +266,34 @@ def _asked_for(listed: Iterable[LogFile], sources: Sequence[str]) -> Iterator[Lo
 
 
 def quarantined(settings: Settings, month: str, s3: S3Options) -> list[LogFile]:
-    """The quarantine objects of a month that no later load has taken over, of loads that ran to their end."""
+    """The quarantine objects of a month that no later load has taken over, of loads that ran to their end.
+
+    Raises:
+        NoLogsError: there are none.
+    """
+    found = [
+        file for file in not_replayed(settings, month, s3) if file.uri.endswith(quarantine.OBJECT_ENDING)
+    ]
+    if not found:
+        raise NoLogsError(
+            f"nothing is in quarantine for {month}",
+            do=f"There is nothing to replay; look under {quarantine_folder(settings, month)}.",
+        )
+    return sorted(found, key=lambda file: file.uri)
+
+
+def not_replayed(settings: Settings, month: str, s3: S3Options) -> list[LogFile]:
+    """All files in quarantine of the loads of a month that ran to their end and that no later load has taken over."""
     prefix = quarantine_folder(settings, month)
     try:
         listed = list(open_store(prefix, s3=s3, setting="ASPECTS_QUARANTINE").list())
     except LogStoreError:
         listed = []  # nothing was ever quarantined
-    folders = {file.uri.rpartition("/")[0] for file in listed if file.uri.endswith(f"/{quarantine.SUMMARY}")}
-    folders -= {
-        file.uri.rpartition("/")[0] for file in listed if file.uri.endswith(f"/{quarantine.REPLAYED}")
-    }
-    found = [
-        file
-        for file in listed
-        if file.uri.endswith(quarantine.OBJECT_ENDING) and file.uri.rpartition("/")[0] in folders
-    ]
-    if not found:
-        raise NoLogsError(
-            f"nothing is in quarantine for {month}",
-            do="There is nothing to replay; look under " + prefix + ".",
-        )
-    return sorted(found, key=lambda file: file.uri)
+    ended, replayed = (
+        {file.uri.rpartition("/")[0] for file in listed if file.uri.endswith(f"/{name}")}
+        for name in (quarantine.SUMMARY, quarantine.REPLAYED)
+    )
+    return [file for file in listed if file.uri.rpartition("/")[0] in ended - replayed]
 
 
 def _load_name(
