@@ -242,7 +242,21 @@ class _Given(BaseSettings):
         "lms if ASPECTS_LMS_DATABASE_URL is set, else event_sink",
     )
     lms_database_url: Annotated[SecretStr, AfterValidator(database_url), BeforeValidator(verbatim)] | None = (
-        _setting("ASPECTS_LMS_DATABASE_URL", "SQLAlchemy URL of a read replica of the LMS database. Secret.")
+        _setting(
+            "ASPECTS_LMS_DATABASE_URL",
+            "SQLAlchemy URL of a read replica of the LMS database: `mysql+pymysql://user:password@host/openedx`. With the "
+            "sample logs: the sample's own. Secret.",
+        )
+    )
+    lms_rows_per_second: Annotated[int, whole_number(0, 10**9, "a number of rows")] = _setting(
+        "ASPECTS_LMS_ROWS_PER_SECOND",
+        "Copies of LMS tables read at most so many rows a second each. 0: as fast as it goes.",
+        default=0,
+    )
+    course_blocks: _Uri | None = _setting(
+        "ASPECTS_COURSE_BLOCKS",
+        "URI of the CMS's export of course blocks, CSV or NDJSON (docs/lms-tables.md). With the sample logs: the "
+        "sample's own.",
     )
     first_month: Annotated[str, AfterValidator(month), BeforeValidator(stripped)] = _setting(
         "ASPECTS_FIRST_MONTH", "The first partition, YYYY-MM.", default="2020-01"
@@ -341,6 +355,8 @@ class Settings:
     identities_source: str
     courses_source: str
     lms_database_url: SecretStr | None
+    lms_rows_per_second: int
+    course_blocks_uri: str | None
     first_month: str
     transform_workers: int
     transform_engine: TransformEngine
@@ -562,7 +578,9 @@ class _Resolution:
                 "ASPECTS_IDENTITIES", given.identities, home / "sample/identities.csv"
             ),
             courses_source=self._records("ASPECTS_COURSES", given.courses, home / "sample/courses.csv"),
-            lms_database_url=given.lms_database_url,
+            lms_database_url=self._lms_database(home),
+            lms_rows_per_second=given.lms_rows_per_second,
+            course_blocks_uri=self._course_blocks(home),
             first_month=given.first_month,
             transform_workers=given.transform_workers or _usable_cpus(),
             transform_engine=given.transform_engine,
@@ -749,6 +767,18 @@ class _Resolution:
             return str(sample)
         return "event_sink"
 
+    def _lms_database(self, home: Path) -> SecretStr | None:
+        if self._given.lms_database_url is None and self._origins["ASPECTS_TRACKING_LOGS"] == SAMPLE_LOGS:
+            self._origins["ASPECTS_LMS_DATABASE_URL"] = SAMPLE_LOGS
+            return SecretStr(f"sqlite:///{home / 'sample/lms.sqlite'}")
+        return self._given.lms_database_url
+
+    def _course_blocks(self, home: Path) -> str | None:
+        if self._given.course_blocks is None and self._origins["ASPECTS_TRACKING_LOGS"] == SAMPLE_LOGS:
+            self._origins["ASPECTS_COURSE_BLOCKS"] = SAMPLE_LOGS
+            return str(home / "sample/course_blocks.ndjson")
+        return self._given.course_blocks
+
     def _inputs(self) -> dict[str, str]:
         """What was given only for other settings to follow from it, masked; and boto3's own variables."""
         given = self._given
@@ -835,6 +865,8 @@ def effective_settings(settings: Settings) -> tuple[EffectiveSetting, ...]:
         "ASPECTS_LMS_DATABASE_URL": masked_secret_url(settings.lms_database_url)
         if settings.lms_database_url
         else "",
+        "ASPECTS_LMS_ROWS_PER_SECOND": str(settings.lms_rows_per_second),
+        "ASPECTS_COURSE_BLOCKS": settings.course_blocks_uri or "",
         "ASPECTS_FIRST_MONTH": settings.first_month,
         "ASPECTS_TRANSFORM_WORKERS": str(settings.transform_workers),
         "ASPECTS_TRANSFORM_ENGINE": settings.transform_engine,

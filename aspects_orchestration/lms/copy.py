@@ -60,6 +60,7 @@ class CopyRequest:
         sleep_between_batches: seconds to rest between two queries.
         rows_per_second: cap on the rows that are read, 0 for none.
         dry_run: read, compare and count; insert nothing.
+        version: of what is read, where a copy of another version must not be gone on with.
     """
 
     mode: Mode = "changed"
@@ -71,6 +72,7 @@ class CopyRequest:
     sleep_between_batches: float = 0.0
     rows_per_second: float = 0.0
     dry_run: bool = False
+    version: str = ""
 
     @property
     def is_whole(self) -> bool:
@@ -79,7 +81,7 @@ class CopyRequest:
 
     def fingerprint(self) -> str:
         """The same for requests that a killed copy of one may be gone on with by another."""
-        what = [self.mode, list(self.ids), list(self.ids_to_skip), self.start_after, self.limit]
+        what = [self.mode, list(self.ids), list(self.ids_to_skip), self.start_after, self.limit, self.version]
         return hashlib.sha256(orjson.dumps(what)).hexdigest()[:24]
 
 
@@ -159,6 +161,10 @@ def copy_table(
 
     def portions(after: Any, since: datetime | None, throttle: Throttle) -> Iterator[Portion]:
         chosen = Chosen(request.ids, request.ids_to_skip, since, personal=enable_pii)
+        if table.reading is None:
+            raise LmsError(
+                f"{table.name} does not come from the LMS database", do="Take another table of SINK_TABLES."
+            )
         reading = table.reading(database, chosen)
         found = database.pages(
             reading.page,

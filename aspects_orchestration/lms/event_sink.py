@@ -61,7 +61,7 @@ class SinkTable:
         columns: names and ClickHouse types, in order, without dump_id and time_last_dumped.
         key: the column by which readers take the newest row.
         position: the column that rises with the LMS's key, or `key` where none does.
-        source: the LMS's table whose rows become rows.
+        source: the LMS's table whose rows become rows; None where they do not come from the LMS's database.
         personal: whether it holds personal data, and is filled only with ASPECTS_ENABLE_PII.
         reading: from the database and what is chosen to how to read.
         modified: the LMS's column that says when a row was last changed, if there is one that can be relied upon.
@@ -71,25 +71,20 @@ class SinkTable:
     columns: Mapping[str, str]
     key: str
     position: str
-    source: sa.Table
-    reading: Callable[[LmsDatabase, Chosen], Reading] = field(repr=False)
+    source: sa.Table | None = None
+    reading: Callable[[LmsDatabase, Chosen], Reading] | None = field(default=None, repr=False)
     personal: bool = False
     modified: sa.Column[Any] | None = None
 
     @property
     def structure(self) -> tuple[str, ...]:
         """The name and type of each column, as `Warehouse.insert_from` takes them."""
-        return tuple(f"{name} {kind}" for name, kind in self.columns.items())
-
-    @property
-    def source_key(self) -> sa.Column[Any]:
-        """The primary key of the LMS's table."""
-        return self.source.c.id
+        return tuple(f"`{name}` {kind}" for name, kind in self.columns.items())
 
     @property
     def takes_numbers(self) -> bool:
-        """Whether the LMS's primary key is a number."""
-        return not isinstance(self.source_key.type, sa.String)
+        """Whether the primary key of the LMS's table is a number."""
+        return self.source is not None and not isinstance(self.source.c.id.type, sa.String)
 
 
 def _where(source: sa.Table, chosen: Chosen) -> list[sa.ColumnElement[bool]]:
@@ -391,6 +386,15 @@ OBJECT_TAG = SinkTable(
     reading=_object_tag_reading,
 )
 
+COURSE_BLOCKS = SinkTable(
+    "course_blocks",
+    _text_columns("org course_key location display_name xblock_data_json")
+    | {"order": "Int32", "edited_on": "String"},
+    key="location",
+    position="location",
+)
+
+#: The tables whose rows come from the LMS's database.
 SINK_TABLES: Mapping[str, SinkTable] = {
     one.name: one
     for one in (COURSE_OVERVIEWS, EXTERNAL_ID, USER_PROFILE, COURSE_ENROLLMENT, TAG, TAXONOMY, OBJECT_TAG)

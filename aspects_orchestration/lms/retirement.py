@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -13,6 +14,8 @@ from aspects_orchestration.lms.tables import externalid, retirementstate, userre
 #: The state of a retirement that ran to its end (RETIREMENT_STATES of edx-platform).
 COMPLETED: Final = "COMPLETED"
 _PAGE: Final = 10_000
+#: Less could be how a living user's name begins.
+_SHORTEST_PREFIX: Final = 6
 
 
 def retired_users(database: LmsDatabase) -> Iterator[list[int]]:
@@ -36,6 +39,24 @@ def retired_users(database: LmsDatabase) -> Iterator[list[int]]:
 
     for rows in database.pages(page, size=_PAGE):
         yield [row[1] for row in rows]
+
+
+def retired_prefix(database: LmsDatabase) -> str | None:
+    """How the usernames that the LMS gives to retired users begin (RETIRED_USERNAME_PREFIX); None if none is to be seen.
+
+    Args:
+        database: the LMS database.
+
+    Raises:
+        LmsError: it cannot be read.
+    """
+    status = userretirementstatus
+    names = database.row(
+        sa.select(sa.func.min(status.c.retired_username), sa.func.max(status.c.retired_username))
+    )
+    # What the first and the last in order have in common, all between them have.
+    common = os.path.commonprefix([name or "" for name in names])  # noqa: RUF071  names, not paths
+    return common if len(common) >= _SHORTEST_PREFIX else None
 
 
 def retired_among(database: LmsDatabase, external_ids: list[str]) -> int:
