@@ -67,10 +67,11 @@ GRANT SELECT(event_date, type, log_comment) ON system.query_log TO `aspects_pipe
 GRANT ALTER DELETE ON `xapi`.* TO `aspects_pipeline`;
 GRANT ALTER DELETE ON `reporting`.* TO `aspects_pipeline`;
 
--- Optional, for personal data alone: emptying its tables after ASPECTS_ENABLE_PII was switched off, deleting retired users,
--- and letting Aspects' dictionaries forget them at once (without it, when their lifetime is over).
+-- Optional, for personal data alone: taking it out after ASPECTS_ENABLE_PII was switched off, deleting retired users, and
+-- letting Aspects' dictionaries forget them at once (without it, when their lifetime is over).
 GRANT TRUNCATE, ALTER DELETE ON `event_sink`.external_id TO `aspects_pipeline`;
 GRANT TRUNCATE, ALTER DELETE ON `event_sink`.user_profile TO `aspects_pipeline`;
+GRANT ALTER UPDATE(username) ON `event_sink`.course_enrollment TO `aspects_pipeline`;
 GRANT SHOW DICTIONARIES, SYSTEM RELOAD DICTIONARY ON *.* TO `aspects_pipeline`;
 
 -- Only with CLICKHOUSE_CLUSTER_NAME: ON CLUSTER statements in the project's own database.

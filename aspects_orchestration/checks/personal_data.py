@@ -1,7 +1,5 @@
 """What must hold of `event_sink` where people are concerned: who is gone is gone, and who is named is known."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -9,12 +7,12 @@ import dagster as dg
 
 from aspects_orchestration.errors import AspectsError
 from aspects_orchestration.jobs.personal_data import lms_database
-from aspects_orchestration.lms.retirement import retired_among, retired_users
+from aspects_orchestration.lms.retirement import retired_among, retired_prefix, retired_users
 from aspects_orchestration.resources.clickhouse import ClickHouseResource, schema_names
 from aspects_orchestration.settings import Settings, load_settings
 from aspects_orchestration.warehouse.client import Warehouse
 from aspects_orchestration.warehouse.known import Unknown, newest_month, unknown_actors, unknown_courses
-from aspects_orchestration.warehouse.personal_data import PII_TABLES, plan_deletion, plan_emptying
+from aspects_orchestration.warehouse.personal_data import RETIRED_PREFIX, plan_deletion, plan_emptying
 from aspects_orchestration.warehouse.verify import Finding
 
 _EXTERNAL_IDS_AT_A_TIME = 1_000
@@ -32,7 +30,7 @@ class Asked:
 
 
 def no_retired_users(asked: Asked) -> Finding:
-    """No user whose retirement is completed in the LMS is in the table."""
+    """No user whose retirement is completed in the LMS is in the table by name."""
     if asked.settings.lms_database_url is None:
         return Finding(True, "not asked: ASPECTS_LMS_DATABASE_URL is not set")
     database = lms_database(asked.settings)
@@ -41,6 +39,7 @@ def no_retired_users(asked: Asked) -> Finding:
             asked.warehouse,
             asked.settings.event_sink_database,
             retired_users(database),
+            retired_prefix=retired_prefix(database) or RETIRED_PREFIX,
             tables=(asked.table,),
         )
     finally:
@@ -107,8 +106,8 @@ def courses_are_known(asked: Asked) -> Finding:
     return Finding(
         False,
         f"{found.unknown} of {found.named} courses of the last month are not in"
-        f" {asked.settings.event_sink_database}.course_overviews{_share(found)}: materialize course_overviews; a course that was"
-        " deleted from the LMS stays unknown",
+        f" {asked.settings.event_sink_database}.course_overviews{_share(found)}: materialize course_overviews; a course"
+        " that was deleted from the LMS stays unknown",
         numbers,
         tuple(sorted(found.some)[:_COURSES_NAMED]),
     )
@@ -124,6 +123,7 @@ QUESTIONS: dict[str, dict[str, Question]] = {
         "actors_are_known": actors_are_known,
     },
     "user_profile": {"no_retired_users": no_retired_users, "empty_without_pii": empty_without_pii},
+    "course_enrollment": {"no_retired_users": no_retired_users},
     "course_overviews": {"courses_are_known": courses_are_known},
 }
 
@@ -147,23 +147,30 @@ def personal_data_checks() -> dg.AssetChecksDefinition:
             warehouse = clickhouse.warehouse(run_id=context.run.run_id)
         except AspectsError as error:
             raise dg.Failure(description=str(error), allow_retries=False) from None
+        failed = []
         for key in sorted(context.selected_asset_check_keys):
             table = key.asset_key.path[-1]
             try:
                 finding = QUESTIONS[table][key.name](Asked(warehouse, settings, table))
             except AspectsError as error:
                 finding = Finding(False, str(error))
+            severity = dg.AssetCheckSeverity.WARN if key.name in _WARNINGS else dg.AssetCheckSeverity.ERROR
+            if not finding.passed and severity is dg.AssetCheckSeverity.ERROR:
+                failed.append(f"{key.name} of {table}: {finding.summary}")
             yield dg.AssetCheckResult(
                 asset_key=key.asset_key,
                 check_name=key.name,
                 passed=finding.passed,
-                severity=dg.AssetCheckSeverity.WARN if key.name in _WARNINGS else dg.AssetCheckSeverity.ERROR,
+                severity=severity,
                 description=finding.summary,
                 metadata={
                     **finding.numbers,
                     **({"found": dg.MetadataValue.md("\n".join(finding.lines))} if finding.lines else {}),
                 },
             )
+        if failed:
+            # As for the statements: whoever looks at the exit code of a run must not take it for good.
+            raise dg.Failure(description="; ".join(failed), allow_retries=False)
 
     return check_personal_data
 

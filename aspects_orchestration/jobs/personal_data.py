@@ -3,17 +3,16 @@
 Both jobs only say what they would do until they are given `dry_run: false`.
 """
 
-from __future__ import annotations
-
 import dagster as dg
 from pydantic import Field
 
 from aspects_orchestration.errors import AspectsError, SettingsError
 from aspects_orchestration.lms.database import LmsDatabase
-from aspects_orchestration.lms.retirement import retired_users
+from aspects_orchestration.lms.retirement import retired_prefix, retired_users
 from aspects_orchestration.resources.clickhouse import ClickHouseResource
 from aspects_orchestration.settings import Settings, load_settings
 from aspects_orchestration.warehouse.personal_data import (
+    RETIRED_PREFIX,
     PiiPlan,
     delete_users,
     empty,
@@ -41,7 +40,7 @@ class RetireConfig(dg.Config):
 def empty_tables_with_personal_data(
     context: dg.OpExecutionContext, config: EmptyConfig, clickhouse: ClickHouseResource
 ) -> None:
-    """Empty `external_id` and `user_profile` after ASPECTS_ENABLE_PII was switched off."""
+    """Take personal data out of `event_sink` after ASPECTS_ENABLE_PII was switched off."""
     settings = load_settings()
     try:
         if settings.enable_pii:
@@ -69,7 +68,12 @@ def delete_retired(
         database = lms_database(settings)
         try:
             warehouse = clickhouse.warehouse(run_id=context.run_id)
-            plan = plan_deletion(warehouse, settings.event_sink_database, retired_users(database))
+            plan = plan_deletion(
+                warehouse,
+                settings.event_sink_database,
+                retired_users(database),
+                retired_prefix=retired_prefix(database) or RETIRED_PREFIX,
+            )
         finally:
             database.close()
         _say(context, plan, dry_run=config.dry_run)
@@ -108,17 +112,18 @@ def _observe(context: dg.OpExecutionContext, plan: PiiPlan, *, dry_run: bool) ->
 
 
 @dg.job(
-    description="After ASPECTS_ENABLE_PII was switched off: empty external_id and user_profile. A dry run until it is given"
-    " `dry_run: false`."
+    description="After ASPECTS_ENABLE_PII was switched off: empty external_id and user_profile, and take the usernames out"
+    " of course_enrollment. A dry run until it is given `dry_run: false`."
 )
 def empty_personal_data() -> None:
-    """Empty the tables with personal data."""
+    """Take personal data out of event_sink."""
     empty_tables_with_personal_data()
 
 
 @dg.job(
-    description="Delete users whose retirement is COMPLETED in the LMS from external_id and user_profile, and wait until"
-    " they are gone. A dry run until it is given `dry_run: false`. Statements keep their anonymous ids."
+    description="Delete users whose retirement is COMPLETED in the LMS from external_id and user_profile, take their"
+    " usernames out of course_enrollment, and wait until they are gone. A dry run until it is given `dry_run: false`."
+    " Statements keep their anonymous ids."
 )
 def delete_retired_users() -> None:
     """Delete retired users."""

@@ -1,7 +1,5 @@
 """Lines that wait for a user or a course: their month is replayed from quarantine when whom they name has arrived."""
 
-from __future__ import annotations
-
 import json
 from datetime import UTC, datetime
 

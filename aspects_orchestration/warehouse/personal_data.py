@@ -1,4 +1,4 @@
-"""The tables of `event_sink` that hold personal data: emptied when it is switched off, and rid of retired users.
+"""Personal data in `event_sink`: taken out when it is switched off, and that of retired users.
 
 First a plan that only counts, then the same plan acted upon. Running it again is harmless: a deletion that is under way
 already is waited for, not sent a second time.
@@ -10,19 +10,27 @@ import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from aspects_orchestration.errors import WarehouseError
 from aspects_orchestration.warehouse.client import Warehouse
 
 #: Tables that Aspects fills only where ASPECTS_ENABLE_PII is true (EVENT_SINK_PII_MODELS of platform-plugin-aspects).
 PII_TABLES = ("external_id", "user_profile")
+#: Tables that Aspects fills in any case, with usernames in them: the rows stay, the names go.
+NAMED_TABLES = ("course_enrollment",)
+ALL_TABLES = (*PII_TABLES, *NAMED_TABLES)
+#: RETIRED_USERNAME_PREFIX of edx-platform, by default.
+RETIRED_PREFIX = "retired__user_"
 #: One query parameter of ten digits an id stays below ClickHouse's `http_max_field_value_size` of 128 KiB.
 USERS_AT_A_TIME = 10_000
 _LONGEST_PAUSE_S = 5.0
 #: Whatever the server's default: a query that waits may be cut off, and then nobody knows.
 _GOES_ON_BY_ITSELF = {"mutations_sync": 0, "alter_sync": 0}
-_DELETION = re.compile(
-    r"DELETE\s+WHERE\s+user_id\s+IN\b[^\[(]*(?:_CAST\s*\()?\s*[\[(]([\d,\s]+)[\])]", re.IGNORECASE
+#: A mutation of users by their ids, as ClickHouse writes it down: `DELETE WHERE user_id IN (1, 2)`, `… IN _CAST([1], …)`.
+_OF_USERS = re.compile(
+    r"(?:DELETE|UPDATE username = '')\s+WHERE\s+\(*user_id\s+IN\b\s*(?:_CAST\s*\()?\s*[\[(]([\d,\s]+)[\])]",
+    re.IGNORECASE,
 )
 
 Say = Callable[[str], None]
@@ -42,6 +50,11 @@ class PiiTable:
         """`database.table`."""
         return f"{self.database}.{self.table}"
 
+    @property
+    def only_names(self) -> bool:
+        """Whether the rows stay and lose their username."""
+        return self.table in NAMED_TABLES
+
     def __repr__(self) -> str:
         return f"PiiTable({self.name!r}, {self.rows} rows, {len(self.user_ids)} users)"
 
@@ -53,10 +66,12 @@ class PiiPlan:
     Attributes:
         tables: every table that holds personal data, also those of which nothing goes.
         dictionaries: database and name of dictionaries that keep a copy in memory.
+        retired_prefix: usernames that begin so are nobody's name.
     """
 
     tables: tuple[PiiTable, ...]
     dictionaries: tuple[tuple[str, str], ...]
+    retired_prefix: str = RETIRED_PREFIX
 
     @property
     def rows(self) -> int:
@@ -71,13 +86,14 @@ class PiiPlan:
     def described(self) -> list[str]:
         """The plan, a line a table and dictionary, without anybody's id."""
         lines = [
-            f"{one.name}: {one.rows} rows" + (f" of {len(one.user_ids)} users" if one.user_ids else "")
+            f"{one.name}: {'usernames of ' if one.only_names else ''}{one.rows} rows"
+            + (f" of {len(one.user_ids)} users" if one.user_ids else "")
             for one in self.tables
         ]
         return [*lines, *(f"{database}.{name}: loaded anew" for database, name in self.dictionaries)]
 
 
-def plan_emptying(warehouse: Warehouse, event_sink: str, *, tables: Sequence[str] = PII_TABLES) -> PiiPlan:
+def plan_emptying(warehouse: Warehouse, event_sink: str, *, tables: Sequence[str] = ALL_TABLES) -> PiiPlan:
     """Count what the tables with personal data hold.
 
     Args:
@@ -89,22 +105,49 @@ def plan_emptying(warehouse: Warehouse, event_sink: str, *, tables: Sequence[str
         WarehouseError: they cannot be read.
     """
     return PiiPlan(
-        tuple(PiiTable(event_sink, table, _rows(warehouse, event_sink, table)) for table in tables),
+        tuple(
+            PiiTable(
+                event_sink,
+                table,
+                int(
+                    warehouse.row(
+                        "pii_names" if table in NAMED_TABLES else "table_rows",
+                        database=event_sink,
+                        table=table,
+                    )[0]
+                ),
+            )
+            for table in tables
+        ),
         _dictionaries(warehouse),
     )
 
 
-def empty(warehouse: Warehouse, plan: PiiPlan, *, say: Say) -> int:
-    """Empty the tables of a plan by `plan_emptying`; returns the rows that went.
+def empty(warehouse: Warehouse, plan: PiiPlan, *, say: Say, wait_s: float = 3600.0) -> int:
+    """Do what a plan by `plan_emptying` says; returns the rows that went or lost their username.
+
+    Args:
+        warehouse: a connection.
+        plan: what goes.
+        say: told what is done.
+        wait_s: how long to wait for ClickHouse to have rewritten a table, in seconds.
 
     Raises:
         WarehouseError: a grant is missing, or rows are there afterwards: somebody else is writing them.
     """
     for one in plan.tables:
-        warehouse.run("pii_empty", database=one.database, table=one.table)
-        say(f"emptied {one.name}: {one.rows} rows")
+        if one.only_names:
+            if one.rows and not any("username = ''" in row[1] for row in _unfinished(warehouse, one)):
+                warehouse.run(
+                    "pii_blank_names", database=one.database, table=one.table, settings=_GOES_ON_BY_ITSELF
+                )
+            _wait_for(warehouse, one, say=say, wait_s=wait_s)
+            say(f"took the usernames out of {one.name}: {one.rows} rows")
+        else:
+            warehouse.run("pii_empty", database=one.database, table=one.table)
+            say(f"emptied {one.name}: {one.rows} rows")
     reload_dictionaries(warehouse, plan, say=say)
-    left = plan_emptying(warehouse, plan.tables[0].database)
+    left = plan_emptying(warehouse, plan.tables[0].database, tables=[one.table for one in plan.tables])
     if left.rows:
         raise WarehouseError(
             f"{left.rows} rows were written into {', '.join(one.name for one in left.tables if one.rows)} meanwhile",
@@ -119,7 +162,8 @@ def plan_deletion(
     event_sink: str,
     user_ids: Iterable[Sequence[int]],
     *,
-    tables: Sequence[str] = PII_TABLES,
+    retired_prefix: str = RETIRED_PREFIX,
+    tables: Sequence[str] = ALL_TABLES,
 ) -> PiiPlan:
     """Find what the tables with personal data hold of some users.
 
@@ -127,6 +171,7 @@ def plan_deletion(
         warehouse: a connection.
         event_sink: the database's name.
         user_ids: LMS ids, in portions; only those of whom something is there are kept in memory.
+        retired_prefix: usernames that begin so are what the LMS calls retired users, and nobody's name.
         tables: those to look at.
 
     Raises:
@@ -137,14 +182,18 @@ def plan_deletion(
     for portion in user_ids:
         for some in _portions(portion):
             for table in tables:
-                for user_id, count in warehouse.rows(
-                    "pii_rows_of_users", database=event_sink, table=table, user_ids=list(some)
-                ):
-                    rows[table] += int(count)
-                    users[table].append(int(user_id))
+                bound: dict[str, Any] = {"database": event_sink, "table": table, "user_ids": list(some)}
+                found = (
+                    warehouse.rows("pii_names_of_users", retired_prefix=retired_prefix, **bound)
+                    if table in NAMED_TABLES
+                    else warehouse.rows("pii_rows_of_users", **bound)
+                )
+                rows[table] += sum(int(count) for _, count in found)
+                users[table] += [int(user_id) for user_id, _ in found]
     return PiiPlan(
         tuple(PiiTable(event_sink, table, rows[table], tuple(sorted(users[table]))) for table in tables),
         _dictionaries(warehouse),
+        retired_prefix,
     )
 
 
@@ -158,31 +207,38 @@ def delete_users(warehouse: Warehouse, plan: PiiPlan, *, say: Say, wait_s: float
         wait_s: how long to wait for ClickHouse to have rewritten a table, in seconds.
 
     Returns:
-        The rows that went.
+        The rows that went or lost their username.
 
     Raises:
         WarehouseError: a grant is missing, a mutation fails or is not done in time, or somebody writes the users again.
     """
     for one in plan.tables:
-        under_way = _under_deletion(warehouse, one)
-        to_send = sorted(set(one.user_ids) - under_way)
+        if not one.user_ids:
+            continue
+        to_send = sorted(set(one.user_ids) - _under_way(warehouse, one))
         if len(to_send) < len(one.user_ids):
             say(f"{one.name}: {len(one.user_ids) - len(to_send)} users are being deleted already")
         for some in _portions(to_send):
-            warehouse.run(
-                "pii_delete_users",
-                database=one.database,
-                table=one.table,
-                user_ids=list(some),
-                settings=_GOES_ON_BY_ITSELF,
+            bound: dict[str, Any] = {"database": one.database, "table": one.table, "user_ids": list(some)}
+            if one.only_names:
+                bound["retired_prefix"] = plan.retired_prefix
+            name = "pii_blank_names_of_users" if one.only_names else "pii_delete_users"
+            warehouse.run(name, settings=_GOES_ON_BY_ITSELF, **bound)
+            say(
+                f"{one.name}: {'taking out the usernames of' if one.only_names else 'deleting'} {len(some)} users"
             )
-            say(f"{one.name}: deleting {len(some)} users")
     for one in plan.tables:
         if one.user_ids:
             _wait_for(warehouse, one, say=say, wait_s=wait_s)
     reload_dictionaries(warehouse, plan, say=say)
     left = [
-        plan_deletion(warehouse, one.database, [one.user_ids], tables=(one.table,))
+        plan_deletion(
+            warehouse,
+            one.database,
+            [one.user_ids],
+            retired_prefix=plan.retired_prefix,
+            tables=(one.table,),
+        )
         for one in plan.tables
         if one.user_ids
     ]
@@ -208,21 +264,17 @@ def reload_dictionaries(warehouse: Warehouse, plan: PiiPlan, *, say: Say) -> Non
             say(f"{database}.{name} was loaded anew")
 
 
-def _rows(warehouse: Warehouse, database: str, table: str) -> int:
-    return int(warehouse.row("table_rows", database=database, table=table)[0])
-
-
 def _dictionaries(warehouse: Warehouse) -> tuple[tuple[str, str], ...]:
     return tuple((database, name) for database, name in warehouse.rows("pii_dictionaries"))
 
 
-def _under_deletion(warehouse: Warehouse, one: PiiTable) -> set[int]:
+def _under_way(warehouse: Warehouse, one: PiiTable) -> set[int]:
     """Users whom mutations of the table that are not done yet delete: by ours, or by the LMS's own."""
     commands = [row[1] for row in _unfinished(warehouse, one)]
     return {
         int(number)
         for command in commands
-        if (found := _DELETION.search(command)) is not None
+        if (found := _OF_USERS.search(command)) is not None
         for number in found[1].split(",")
         if number.strip()
     }
