@@ -49,7 +49,9 @@ def test_the_demo_loads_a_month_shows_it_and_doubles_nothing(home: Path) -> None
     first = _demo(home)
     assert first.returncode == 0, first.stdout
     for said in (
+        "$ ASPECTS_ENABLE_PII=true dagster asset materialize --select group:event_sink",
         "$ dagster asset materialize --select xapi_events_all --partition 2024-05",
+        "user_profile",
         "The account of 2024-05",
         "quarantined: unknown_user",
         "https://w3id.org/xapi/video/verbs/played",
@@ -90,7 +92,13 @@ def test_a_sample_that_many_write_at_once_is_there_once_and_whole(home: Path) ->
         wrote = list(pool.map(lambda _: write_sample(home, spec), range(8)))
     assert any(wrote)
     assert [one.name for one in home.iterdir()] == ["sample"]
-    assert {one.name for one in (home / "sample").iterdir()} == {"courses.csv", "identities.csv", "logs"}
+    assert {one.name for one in (home / "sample").iterdir()} == {
+        "course_blocks.ndjson",
+        "courses.csv",
+        "identities.csv",
+        "lms.sqlite",
+        "logs",
+    }
     assert write_sample(home, spec) is False
 
 
