@@ -72,7 +72,7 @@ GRANT ALTER DELETE ON `reporting`.* TO `aspects_pipeline`;
 GRANT TRUNCATE, ALTER DELETE ON `event_sink`.external_id TO `aspects_pipeline`;
 GRANT TRUNCATE, ALTER DELETE ON `event_sink`.user_profile TO `aspects_pipeline`;
 GRANT ALTER UPDATE(username) ON `event_sink`.course_enrollment TO `aspects_pipeline`;
-GRANT SHOW DICTIONARIES, SYSTEM RELOAD DICTIONARY ON *.* TO `aspects_pipeline`;
+GRANT SYSTEM RELOAD DICTIONARY ON *.* TO `aspects_pipeline`;
 
 -- Only with CLICKHOUSE_CLUSTER_NAME: ON CLUSTER statements in the project's own database.
 GRANT CLUSTER ON *.* TO `aspects_pipeline`;

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from aspects_orchestration.assets.xapi_events_all import LoadConfig
+from aspects_orchestration.checks.personal_data import QUESTIONS as OF_PEOPLE
 from aspects_orchestration.settings import documented_settings
 from aspects_orchestration.tracking.lines import QUARANTINE_REASONS, SKIP_REASONS
 from aspects_orchestration.warehouse import server
@@ -92,6 +93,14 @@ def test_every_document_is_reached_from_the_readme() -> None:
 def test_every_check_is_described_as_it_describes_itself() -> None:
     rows = _rows(ROOT / "docs/accounts-and-checks.md", "check")
     assert rows == {name: question.__doc__ for name, question in QUESTIONS.items()}
+
+
+def test_every_check_of_people_and_courses_is_described_as_it_describes_itself() -> None:
+    rows = _rows(ROOT / "docs/accounts-and-checks.md", "check of people")
+    found = {
+        name: question.__doc__ for questions in OF_PEOPLE.values() for name, question in questions.items()
+    }
+    assert rows == found
 
 
 def test_every_reason_is_explained() -> None:
