@@ -13,7 +13,7 @@ from typing import Any, Final, TypeVar
 
 import sqlalchemy as sa
 
-from aspects_orchestration.lms.database import LmsDatabase
+from aspects_orchestration.lms.database import LmsDatabase, LmsUnreachableError, Row
 from aspects_orchestration.lms.tables import (
     auth_user,
     courseoverview,
@@ -21,8 +21,9 @@ from aspects_orchestration.lms.tables import (
     externalidtype,
     userretirementstatus,
 )
+from aspects_orchestration.warehouse.client import with_retries
 from aspects_orchestration.xapi.erb import Identity
-from aspects_orchestration.xapi.identities_lookups import Found
+from aspects_orchestration.xapi.identities_lookups import PATIENCE_S, Found
 
 Key = TypeVar("Key", int, str)
 
@@ -40,10 +41,12 @@ class LmsUsers:
         database: the LMS database.
         with_email: also say their e-mail addresses. That of a retired user is none: it was replaced, and statements
             under the replacement would double those under the address that it took the place of.
+        patience_s: how long to wait for a database that does not answer, in seconds.
     """
 
-    def __init__(self, database: LmsDatabase, *, with_email: bool) -> None:
+    def __init__(self, database: LmsDatabase, *, with_email: bool, patience_s: float = PATIENCE_S) -> None:
         self._database = database
+        self._patience_s = patience_s
         self._columns, self._joined = _selected(with_email)
 
     def find(self, user_ids: Sequence[int], usernames: Sequence[str]) -> Found:
@@ -91,7 +94,7 @@ class LmsUsers:
             .order_by(status.c.modified, status.c.id)
         )
         found: dict[str, Identity] = {}
-        for name, *values in self._database.rows(statement):
+        for name, *values in _rows(self._database, statement, self._patience_s):
             identity = _identity(values)
             # Compared as the LMS compares what it hashes: without regard to case.
             for wanted in usernames:
@@ -103,15 +106,21 @@ class LmsUsers:
         self, asked: sa.Column[Any], condition: sa.ColumnElement[bool]
     ) -> Iterator[tuple[Any, Identity]]:
         statement = sa.select(asked, *self._columns).select_from(self._joined).where(condition)
-        for key, *values in self._database.rows(statement):
+        for key, *values in _rows(self._database, statement, self._patience_s):
             yield key, _identity(values)
 
 
 class LmsCourses:
-    """Course names of the LMS (its course overviews)."""
+    """Course names of the LMS (its course overviews).
 
-    def __init__(self, database: LmsDatabase) -> None:
+    Args:
+        database: the LMS database.
+        patience_s: how long to wait for a database that does not answer, in seconds.
+    """
+
+    def __init__(self, database: LmsDatabase, *, patience_s: float = PATIENCE_S) -> None:
         self._database = database
+        self._patience_s = patience_s
 
     def display_name(self, course_key: str) -> str | None:
         """The course's display name, empty where it has none, or None for an unknown course.
@@ -122,8 +131,12 @@ class LmsCourses:
         statement = sa.select(courseoverview.c.id, courseoverview.c.display_name).where(
             courseoverview.c.id == course_key
         )
-        found = self._database.rows(statement)
+        found = _rows(self._database, statement, self._patience_s)
         return None if not found else (found[0][1] or "")
+
+
+def _rows(database: LmsDatabase, statement: sa.Select[Any], patience_s: float) -> list[Row]:
+    return with_retries(lambda: database.rows(statement), for_s=patience_s, passing=LmsUnreachableError)
 
 
 def _selected(with_email: bool) -> tuple[tuple[sa.ColumnElement[Any], ...], sa.FromClause]:

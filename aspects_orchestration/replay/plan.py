@@ -22,6 +22,7 @@ from aspects_orchestration.warehouse.ttl import parse_ttl
 from aspects_orchestration.window import Window, month_window, narrowed, partition_id
 from aspects_orchestration.xapi.identities import EVENT_SINK, LMS, SiteSource, Source, answers_of
 from aspects_orchestration.xapi.identities_files import index_file, throw_away_expired
+from aspects_orchestration.xapi.identities_lookups import PATIENCE_S
 
 _STAGING = "staging"
 
@@ -184,7 +185,8 @@ def site_source(settings: Settings, s3: S3Options, *, run_id: str | None = None)
     """Where users and courses come from; files are indexed.
 
     Args:
-        run_id: of the run whose workers shall share what they are told; None for a single process.
+        run_id: of the run whose workers shall share what they are told; None for a single process, which waits for no
+            database that does not answer.
 
     Raises:
         IdentityError: a file that cannot be used.
@@ -205,6 +207,7 @@ def site_source(settings: Settings, s3: S3Options, *, run_id: str | None = None)
         courses=indexed("courses", settings.courses_sources, "ASPECTS_COURSES"),
         lms_url=settings.lms_database_url,
         answers=None if run_id is None else answers_of(private, run_id),
+        patience_s=0.0 if run_id is None else PATIENCE_S,
     )
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from aspects_orchestration.errors import WarehouseError
+from aspects_orchestration.errors import AspectsError, WarehouseError
 from aspects_orchestration.warehouse.statements import Statement, ddl
 
 if TYPE_CHECKING:
@@ -225,7 +225,11 @@ def parameter_batches(values: Iterable[str]) -> Iterator[list[str]]:
 
 
 def with_retries(
-    send: Callable[[], T], *, for_s: float = 60.0, waiting: Callable[[str], None] | None = None
+    send: Callable[[], T],
+    *,
+    for_s: float = 60.0,
+    waiting: Callable[[str], None] | None = None,
+    passing: type[AspectsError] = UnreachableError,
 ) -> T:
     """Call again, with growing pauses, while ClickHouse is unreachable; only for what may safely be sent twice.
 
@@ -233,6 +237,7 @@ def with_retries(
         send: the call.
         for_s: how long to try, in seconds.
         waiting: told once why, when the first try failed.
+        passing: the error after which to try again; another one for another server.
 
     Raises:
         WarehouseError: any other failure at once, or the last one when time is up.
@@ -241,7 +246,7 @@ def with_retries(
     while True:
         try:
             return send()
-        except UnreachableError as error:
+        except passing as error:
             if time.monotonic() - started + pause > for_s:
                 raise
             if waiting is not None:

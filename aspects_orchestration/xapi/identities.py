@@ -22,6 +22,7 @@ from aspects_orchestration.xapi.identities_kept import (
     forget_answers,
 )
 from aspects_orchestration.xapi.identities_lookups import (
+    PATIENCE_S,
     CourseLookup,
     CoursesInOrder,
     EventSinkCourses,
@@ -52,6 +53,7 @@ class SiteSource:
         with_email: statements name users by e-mail address.
         users, courses: the sources, in the order in which they are believed.
         lms_url: SQLAlchemy URL of the LMS database, where it is among them.
+        patience_s: how long to wait for an LMS database that does not answer, in seconds.
         answers: path of the file in which the workers of a run share what they were told; None shares nothing.
     """
 
@@ -60,6 +62,7 @@ class SiteSource:
     users: tuple[Source, ...] = (EVENT_SINK,)
     courses: tuple[Source, ...] = (EVENT_SINK,)
     lms_url: SecretStr | None = None
+    patience_s: float = PATIENCE_S
     answers: Path | None = None
 
     @property
@@ -108,7 +111,7 @@ class SiteSource:
             elif lms is not None:
                 from aspects_orchestration.lms.identities import LmsUsers
 
-                sources.append(LmsUsers(lms, with_email=self.with_email))
+                sources.append(LmsUsers(lms, with_email=self.with_email, patience_s=self.patience_s))
         lookup = sources[0] if len(sources) == 1 else UsersInOrder(sources, with_email=self.with_email)
         return KeptIdentities(lookup, answers=answers)
 
@@ -126,7 +129,7 @@ class SiteSource:
             elif lms is not None:
                 from aspects_orchestration.lms.identities import LmsCourses
 
-                sources.append(LmsCourses(lms))
+                sources.append(LmsCourses(lms, patience_s=self.patience_s))
         return KeptCourses(sources[0] if len(sources) == 1 else CoursesInOrder(sources), answers=answers)
 
 

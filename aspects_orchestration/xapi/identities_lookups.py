@@ -19,6 +19,8 @@ Key = TypeVar("Key", int, str)
 _IDS_AT_A_TIME = 4_000
 #: No username of the LMS is longer; what is must not make the query for all others too large.
 _LONGEST_NAME = 255
+#: A source that does not answer is waited for so long, in seconds: a load of hours outlives a restart of the replica.
+PATIENCE_S = 60.0
 
 
 @dataclass(frozen=True)
