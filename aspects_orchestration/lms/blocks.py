@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from aspects_orchestration.lms.database import Row
 from aspects_orchestration.lms.event_sink import Reading, SinkTable
+from aspects_orchestration.lms.packed import unpacked
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -25,6 +26,7 @@ class Portion:
         retired: of these, rows of users that are retired.
         unusable: keys of those that cannot be rows of event_sink.
         last: the key of the last row that was read.
+        columns: more rows in the form of event_sink, column by column.
     """
 
     rows: Sequence[tuple[Any, ...]]
@@ -32,6 +34,7 @@ class Portion:
     retired: int
     unusable: tuple[int | str, ...]
     last: int | str
+    columns: Mapping[str, Any] = field(default_factory=dict)
 
     def then(self, other: Portion) -> Portion:
         """Both portions in one account; rows are not kept."""
@@ -65,6 +68,40 @@ def formed(found: Iterable[Row], table: SinkTable, reading: Reading) -> Portion:
     return Portion(rows, read, retired, tuple(unusable), key)
 
 
+def formed_from_packed(
+    found: Sequence[Row],
+    table: SinkTable,
+    reading: Reading,
+    read_plainly: Callable[[list[Any]], Iterable[Row]],
+) -> Portion:
+    """Rows of the LMS with packed texts as rows of event_sink.
+
+    Args:
+        found: as `reading.packed` selects them.
+        table: of event_sink.
+        reading: how they were read.
+        read_plainly: reads the rows with some keys as `reading.page` selects them.
+    """
+    if reading.packed is None:
+        raise ValueError("rows are not packed in this reading")
+    staying = [row for row in found if not reading.retired(row)]
+    columns, again, unusable = unpacked(staying, reading.packed)
+    plain = formed(read_plainly(again), table, reading) if again else Portion((), 0, 0, (), 0)
+    too_large = [
+        index
+        for name, kind in table.columns.items()
+        if kind == "Int32" and name in columns
+        for index, value in enumerate(columns[name])
+        if not -_LARGEST_INT32 <= value <= _LARGEST_INT32
+    ]
+    if unusable or too_large:
+        # Rare, and told one by one: the plain way sorts them out.
+        plain = formed(read_plainly([row[0] for row in staying]), table, reading)
+        columns = {}
+    retired = len(found) - len(staying) + plain.retired
+    return Portion(plain.rows, len(found), retired, plain.unusable, found[-1][0], columns)
+
+
 class Block:
     """Rows that go into ClickHouse together.
 
@@ -76,7 +113,6 @@ class Block:
 
         self._table = table
         self._schema = pa.schema([(name, _arrow(kind)) for name, kind in table.columns.items()])
-        self._position = list(table.columns).index(table.position)
         self.clear()
 
     def clear(self) -> None:
@@ -100,14 +136,33 @@ class Block:
             pa.array(values, kind.type)
             for values, kind in zip(zip(*rows, strict=True), self._schema, strict=True)
         ]
-        batch = pa.record_batch(columns, schema=self._schema)
+        self._write(pa.record_batch(columns, schema=self._schema))
+
+    def _write(self, batch: pa.RecordBatch) -> None:
+        import pyarrow.compute as pc
+
+        if not batch.num_rows:
+            return
         self._writer.write_batch(batch)
         if self._table.columns[self._table.position] == "Int32":
-            positions = [row[self._position] for row in rows]
-            self.first = min(positions) if not self.rows else min(self.first, *positions)
-            self.last = max(positions) if not self.rows else max(self.last, *positions)
-        self.rows += len(rows)
+            ends = pc.min_max(batch.column(self._table.position)).as_py()
+            self.first = min(ends["min"], self.first) if self.rows else ends["min"]
+            self.last = max(ends["max"], self.last) if self.rows else ends["max"]
+        self.rows += batch.num_rows
         self.bytes += batch.nbytes
+
+    def take(self, portion: Portion) -> None:
+        """Take the rows of a portion in."""
+        import pyarrow as pa
+
+        self.add(portion.rows)
+        if not portion.columns:
+            return
+        columns = [
+            one if isinstance(one, pa.Array) else pa.array(one, kind.type)
+            for one, kind in ((portion.columns[kind.name], kind) for kind in self._schema)
+        ]
+        self._write(pa.record_batch(columns, schema=self._schema))
 
     def data(self) -> bytes:
         """The rows as ArrowStream; nothing can be added afterwards."""

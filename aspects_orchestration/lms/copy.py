@@ -19,9 +19,10 @@ from typing import Any, Literal
 import orjson
 
 from aspects_orchestration.errors import LmsError, WarehouseError
-from aspects_orchestration.lms.blocks import Block, Portion, formed
+from aspects_orchestration.lms.ahead import read_ahead
+from aspects_orchestration.lms.blocks import Block, Portion, formed, formed_from_packed
 from aspects_orchestration.lms.copies import CopyAccount, CopyRecord, read_copies, remember_copy
-from aspects_orchestration.lms.database import LmsDatabase
+from aspects_orchestration.lms.database import LmsDatabase, Row
 from aspects_orchestration.lms.event_sink import Chosen, SinkTable
 from aspects_orchestration.lms.throttle import Throttle
 from aspects_orchestration.warehouse.client import UnreachableError, Warehouse, with_retries
@@ -166,17 +167,38 @@ def copy_table(
                 f"{table.name} does not come from the LMS database", do="Take another table of SINK_TABLES."
             )
         reading = table.reading(database, chosen)
-        found = database.pages(
-            reading.page,
-            after=after,
-            size=throttle.page(request.batch_size),
-            read=throttle.pay,
-            between=lambda: time.sleep(request.sleep_between_batches),
-            say=say,
+        found = read_ahead(
+            database.pages(
+                reading.packed.page if reading.packed else reading.page,
+                after=after,
+                size=throttle.page(request.batch_size),
+                read=throttle.pay,
+                between=lambda: time.sleep(request.sleep_between_batches),
+                say=say,
+            )
         )
-        return (formed(rows, table, reading) for rows in found)
+        if reading.packed is None:
+            return (formed(rows, table, reading) for rows in found)
 
-    return copy_rows(portions, warehouse, names, table, request, say=say)
+        def plainly(keys: list[Any]) -> list[Row]:
+            return _read_plainly(plain, table, replace(chosen, ids=tuple(keys)))
+
+        return (formed_from_packed(rows, table, reading, plainly) for rows in found)
+
+    # Of its own: the session of the pages is in the middle of an answer.
+    plain = database.another()
+    try:
+        return copy_rows(portions, warehouse, names, table, request, say=say)
+    finally:
+        plain.close()
+
+
+def _read_plainly(database: LmsDatabase, table: SinkTable, chosen: Chosen) -> list[Row]:
+    """Some rows as `Reading.page` selects them; they are few, or a page at most."""
+    if table.reading is None:
+        return []
+    page = table.reading(database, chosen).page
+    return [row for rows in database.pages(page, size=len(chosen.ids) + 1) for row in rows]
 
 
 def copy_rows(
@@ -293,7 +315,7 @@ class _Copy:
         block = Block(self.table)
         held: Portion | None = None
         for portion in portions:
-            block.add(portion.rows)
+            block.take(portion)
             held = portion if held is None else held.then(portion)
             if block.rows >= SLICE_ROWS or block.bytes >= SLICE_BYTES or self.request.limit is not None:
                 yield held, block

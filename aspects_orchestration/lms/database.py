@@ -35,7 +35,7 @@ _READ_S = 600
 _DRIVER_ROWS = 16
 #: A replica that went away is waited for so long.
 _PATIENCE_S = 60.0
-_PORTION_CHARACTERS = 16_000_000
+_PORTION_CHARACTERS = 8_000_000
 _READ_ONLY = "SET SESSION TRANSACTION READ ONLY"
 _LOSSY_UTF8 = "aspects_lossy_utf8"
 
@@ -74,6 +74,7 @@ class LmsDatabase:
     """
 
     def __init__(self, url: SecretStr, *, patience_s: float = _PATIENCE_S) -> None:
+        self._given = url
         self._url = _usable(url)
         self._patience_s = patience_s
         self._lossy = False
@@ -191,6 +192,34 @@ class LmsDatabase:
         return frozenset(
             name for name in (column.name for column in table.columns) if name.lower() not in there
         )
+
+    def utf8_columns(self) -> frozenset[tuple[str, str]]:
+        """Tables and columns whose texts the server keeps as UTF-8, or as a part of it; none for SQLite.
+
+        Raises:
+            LmsError: as `rows`.
+        """
+        if self.is_sqlite:
+            return frozenset()
+        columns = sa.table(
+            "columns",
+            *(
+                sa.column(name)
+                for name in ("table_schema", "table_name", "column_name", "character_set_name")
+            ),
+            schema="information_schema",
+        )
+        found = self.rows(
+            sa.select(columns.c.table_name, columns.c.column_name).where(
+                columns.c.table_schema == sa.func.database(),
+                columns.c.character_set_name.in_(("utf8mb4", "utf8mb3", "utf8", "ascii")),
+            )
+        )
+        return frozenset((str(table).lower(), str(column).lower()) for table, column in found)
+
+    def another(self) -> LmsDatabase:
+        """The same database with a connection of its own."""
+        return LmsDatabase(self._given, patience_s=self._patience_s)
 
     def close(self) -> None:
         """Close all connections; the next call opens them anew."""

@@ -43,14 +43,27 @@ class LmsTime(TypeDecorator[datetime]):
             return None
 
 
-# Booleans are read as the 0 and 1 that they are in MySQL and SQLite.
+class LmsUuid(TypeDecorator[str]):
+    """A UUID as text: 32 hexadecimal digits, or with dashes where the column is of MariaDB's uuid type."""
+
+    impl = String
+    cache_ok = True
+
+
+class LmsFlag(TypeDecorator[int]):
+    """A boolean, read as the 0 and 1 that it is in MySQL and SQLite."""
+
+    impl = SmallInteger
+    cache_ok = True
+
+
 auth_user = Table(
     "auth_user",
     lms_tables,
     Column("id", Integer, primary_key=True),
     Column("username", String(150), nullable=False, unique=True),
     Column("email", String(254), nullable=False),
-    Column("is_active", SmallInteger, nullable=False),
+    Column("is_active", LmsFlag, nullable=False),
     Column("date_joined", LmsTime, nullable=False),
 )
 
@@ -93,7 +106,7 @@ externalid = Table(
     Column("id", Integer, primary_key=True),
     Column("created", LmsTime, nullable=False),
     Column("modified", LmsTime, nullable=False),
-    Column("external_user_id", String(32), nullable=False, unique=True),
+    Column("external_user_id", LmsUuid, nullable=False, unique=True),
     Column("external_id_type_id", Integer, nullable=False),
     Column("user_id", Integer, nullable=False),
 )
@@ -110,15 +123,15 @@ courseoverview = Table(
     Column("end", LmsTime),
     Column("enrollment_start", LmsTime),
     Column("enrollment_end", LmsTime),
-    Column("self_paced", SmallInteger, nullable=False),
+    Column("self_paced", LmsFlag, nullable=False),
     Column("advertised_start", Text),
     Column("announcement", LmsTime),
     Column("lowest_passing_grade", Numeric(5, 2)),
-    Column("invitation_only", SmallInteger, nullable=False),
+    Column("invitation_only", LmsFlag, nullable=False),
     Column("max_student_enrollments_allowed", Integer),
     Column("effort", Text),
-    Column("enable_proctored_exams", SmallInteger),
-    Column("entrance_exam_enabled", SmallInteger),
+    Column("enable_proctored_exams", LmsFlag),
+    Column("entrance_exam_enabled", LmsFlag),
     Column("external_id", String(128)),
     Column("language", Text),
 )
@@ -129,7 +142,7 @@ courseenrollment = Table(
     Column("id", Integer, primary_key=True),
     Column("course_id", String(255), nullable=False),
     Column("created", LmsTime),
-    Column("is_active", SmallInteger, nullable=False),
+    Column("is_active", LmsFlag, nullable=False),
     Column("mode", String(100), nullable=False),
     Column("user_id", Integer, nullable=False),
 )
@@ -139,7 +152,7 @@ taxonomy = Table(
     lms_tables,
     Column("id", BigInteger, primary_key=True),
     Column("name", String(255), nullable=False),
-    Column("allow_free_text", SmallInteger, nullable=False),
+    Column("allow_free_text", LmsFlag, nullable=False),
 )
 
 tag = Table(
@@ -169,8 +182,8 @@ retirementstate = Table(
     Column("id", Integer, primary_key=True),
     Column("state_name", String(30), nullable=False, unique=True),
     Column("state_execution_order", SmallInteger, nullable=False),
-    Column("is_dead_end_state", SmallInteger, nullable=False),
-    Column("required", SmallInteger, nullable=False),
+    Column("is_dead_end_state", LmsFlag, nullable=False),
+    Column("required", LmsFlag, nullable=False),
 )
 
 userretirementstatus = Table(

@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-#: What was left unused can be caught up for so long, in seconds: then a late wake-up costs no speed.
-_CREDIT_S = 0.5
+#: What was left unused for so long, in seconds, can be caught up: ClickHouse takes its time for a slice now and then.
+_CREDIT_S = 5.0
 #: A page is at most this share of a second's rows, so that the load is even.
 _PAGES_A_SECOND = 4
 
