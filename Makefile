@@ -44,6 +44,7 @@ bench: $(DEV) ## the whole job against upstream's own command, by kind of event,
 	$(BIN)/python benchmarks/transform.py
 	$(BIN)/python benchmarks/backfill.py pairs
 	$(BIN)/python benchmarks/backfill.py select
+	$(BIN)/python benchmarks/lms.py
 
 lint: $(DEV) ## ruff: rules and format
 	$(BIN)/ruff check .
