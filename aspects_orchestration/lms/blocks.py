@@ -85,19 +85,8 @@ def formed_from_packed(
     if reading.packed is None:
         raise ValueError("rows are not packed in this reading")
     staying = [row for row in found if not reading.retired(row)]
-    columns, again, unusable = unpacked(staying, reading.packed)
+    columns, again = unpacked(staying, reading.packed)
     plain = formed(read_plainly(again), table, reading) if again else Portion((), 0, 0, (), 0)
-    too_large = [
-        index
-        for name, kind in table.columns.items()
-        if kind == "Int32" and name in columns
-        for index, value in enumerate(columns[name])
-        if not -_LARGEST_INT32 <= value <= _LARGEST_INT32
-    ]
-    if unusable or too_large:
-        # Rare, and told one by one: the plain way sorts them out.
-        plain = formed(read_plainly([row[0] for row in staying]), table, reading)
-        columns = {}
     retired = len(found) - len(staying) + plain.retired
     return Portion(plain.rows, len(found), retired, plain.unusable, found[-1][0], columns)
 
@@ -158,10 +147,7 @@ class Block:
         self.add(portion.rows)
         if not portion.columns:
             return
-        columns = [
-            one if isinstance(one, pa.Array) else pa.array(one, kind.type)
-            for one, kind in ((portion.columns[kind.name], kind) for kind in self._schema)
-        ]
+        columns = [portion.columns[name] for name in self._schema.names]
         self._write(pa.record_batch(columns, schema=self._schema))
 
     def data(self) -> bytes:

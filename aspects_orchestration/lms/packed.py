@@ -77,9 +77,7 @@ def packed_texts(values: Sequence[tuple[sa.ColumnElement[Any], bool]]) -> sa.Col
     return sa.func.concat_ws(sa.cast(sa.literal(_BETWEEN), sa.LargeBinary), *plain)
 
 
-def unpacked(
-    rows: Iterable[Row], packed: Packed
-) -> tuple[dict[str, pa.Array], list[int | str], list[int | str]]:
+def unpacked(rows: Iterable[Row], packed: Packed) -> tuple[dict[str, pa.Array], list[int | str]]:
     """Packed rows as columns of event_sink.
 
     Args:
@@ -87,9 +85,9 @@ def unpacked(
         packed: how they were read.
 
     Returns:
-        The columns of the rows that could be parted; keys of rows to be read the plain way; keys of rows that cannot be
-        rows of event_sink.
+        The columns of the rows that could be parted, and the keys of those to be read the plain way.
     """
+    import numpy as np
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -97,24 +95,43 @@ def unpacked(
     texts = [name for name, column in packed.layout.items() if is_text(column)]
     parted = pc.split_pattern(pa.array([row[-1] for row in found], pa.binary()), pattern=_BETWEEN)
     whole_rows = pc.fill_null(pc.equal(pc.list_value_length(parted), len(texts)), False)
-    again = [row[0] for row, good in zip(found, whole_rows.to_pylist(), strict=True) if not good]
-    if again:
-        kept = set(again)
-        found = [row for row in found if row[0] not in kept]
+    again: list[int | str] = []
+    if not pc.all(whole_rows).as_py():
+        good = whole_rows.to_pylist()
+        again = [row[0] for row, fine in zip(found, good, strict=True) if not fine]
+        found = [row for row, fine in zip(found, good, strict=True) if fine]
         parted = parted.filter(whole_rows)
+    if not found:
+        return {}, again
     try:
         flat = parted.flatten().cast(pa.string())
-    except pa.ArrowInvalid:
-        # Bytes that are no UTF-8 somewhere.
-        return {}, [*again, *(row[0] for row in found)], []
-    columns: dict[str, Any] = {
-        name: flat.take(pa.array(range(place, len(flat), len(texts)), pa.int64()))
-        for place, name in enumerate(texts)
-    }
-    unusable: list[int | str] = []
-    others = [name for name in packed.layout if name not in columns]
-    for place, name in enumerate(others, _BEFORE):
-        convert = converter(packed.layout[name])
-        columns[name] = [convert(row[place]) for row in found]
-        unusable += [row[0] for row, value in zip(found, columns[name], strict=True) if value is None]
-    return columns, again, unusable
+        by_place = list(zip(*found, strict=True))
+        others = [name for name in packed.layout if name not in texts]
+        columns = {
+            name: _plain_column(by_place[place], converter(packed.layout[name]))
+            for place, name in enumerate(others, _BEFORE)
+        }
+    except (pa.ArrowInvalid, OverflowError):
+        # Somewhere are bytes that are no UTF-8, an id that is none, or a number that is too large.
+        return {}, [*again, *(row[0] for row in found)]
+    for place, name in enumerate(texts):
+        columns[name] = flat.take(pa.array(np.arange(place, len(flat), len(texts))))
+    return columns, again
+
+
+def _plain_column(values: Sequence[Any], convert: Callable[[Any], Any]) -> pa.Array:
+    """One column of event_sink from one of the LMS.
+
+    Raises:
+        pyarrow.ArrowInvalid, OverflowError: a value cannot be.
+    """
+    import pyarrow as pa
+
+    if convert is whole:
+        return pa.array(values, pa.int32()).fill_null(0)
+    if convert is flag:
+        return pa.array([bool(one) for one in values], pa.bool_())
+    made = pa.array([convert(one) for one in values], pa.string())
+    if made.null_count:
+        raise pa.ArrowInvalid("a value is missing")
+    return made
