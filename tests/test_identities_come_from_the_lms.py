@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import threading
+import time
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,9 +24,10 @@ from aspects_orchestration.errors import LmsError
 from aspects_orchestration.lms.database import LmsDatabase
 from aspects_orchestration.lms.identities import LmsCourses, LmsUsers
 from aspects_orchestration.replay.missing import MissingKey, read_report
-from aspects_orchestration.replay.plan import not_replayed
+from aspects_orchestration.replay.plan import not_replayed, site_source
 from aspects_orchestration.tracking.stores import S3Options, open_store
 from aspects_orchestration.xapi.erb import Identity
+from aspects_orchestration.xapi.identities import answers_of
 from aspects_orchestration.xapi.identities_kept import KeptCourses, KeptIdentities, SharedAnswers
 from aspects_orchestration.xapi.identities_lookups import Found, UsersInOrder
 
@@ -350,3 +353,15 @@ def test_a_missing_grant_is_named_with_its_table(lms: LmsTables) -> None:
     assert set(users.find([1], ["user_1"]).by_username) == {"user_1"}
     with pytest.raises(LmsError, match="user_api_userretirementstatus"):
         users.find([], ["nobody"])
+
+
+def test_what_a_killed_run_leaves_behind_is_deleted_after_a_day(site: Site, lms_sqlite: LmsTables) -> None:
+    from_lms(site, lms_sqlite)
+    left = answers_of(site.home / "identities", "a run that was killed")
+    SharedAnswers(left)
+    site_source(site.settings, S3Options(), run_id="another")
+    assert left.exists()
+    yesterday = time.time() - 24 * 3600 - 1
+    os.utime(left, (yesterday, yesterday))
+    site_source(site.settings, S3Options(), run_id="another")
+    assert not left.exists()

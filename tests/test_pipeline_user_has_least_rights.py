@@ -151,7 +151,6 @@ def test_enough_to_look_around(pipeline: Client, query: str) -> None:
         "ALTER TABLE event_sink.external_id UPDATE username = '' WHERE 1",
         "ALTER TABLE event_sink.course_overviews DELETE WHERE 1",
         "TRUNCATE TABLE event_sink.course_overviews",
-        "TRUNCATE TABLE event_sink.course_overviews",
         "ALTER TABLE event_sink.user_profile UPDATE bio = '' WHERE 1",
         "CREATE TABLE event_sink.another (a Int8) ENGINE = MergeTree ORDER BY a",
         "SELECT * FROM system.users",
