@@ -16,7 +16,8 @@ import sqlalchemy as sa
 from aspects_orchestration.lms import tables as lms
 from aspects_orchestration.lms.copies import last_copied
 from aspects_orchestration.lms.database import LmsDatabase
-from aspects_orchestration.lms.event_sink import RETIRED, SinkTable
+from aspects_orchestration.lms.event_sink import SinkTable
+from aspects_orchestration.lms.retirement import COMPLETED
 from aspects_orchestration.lms.values import text, uuid_text
 from aspects_orchestration.warehouse.client import Warehouse
 from aspects_orchestration.warehouse.verify import Finding
@@ -136,7 +137,7 @@ def _joined(table: SinkTable) -> sa.FromClause:
 
 def _unretired(table: SinkTable) -> list[sa.ColumnElement[bool]]:
     state = lms.retirementstate.c.state_name
-    return [state.is_(None) | (state != RETIRED)] if table.personal else []
+    return [state.is_(None) | (state != COMPLETED)] if table.personal else []
 
 
 def _buckets(database: LmsDatabase, table: SinkTable) -> Iterator[tuple[int, int, int]]:

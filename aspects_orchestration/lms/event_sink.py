@@ -13,10 +13,9 @@ import sqlalchemy as sa
 from aspects_orchestration.lms import tables as lms
 from aspects_orchestration.lms.database import LmsAbsentError, LmsDatabase, Page, Row, keyset
 from aspects_orchestration.lms.packed import Packed, converter, is_text, packed_texts
+from aspects_orchestration.lms.retirement import COMPLETED
 from aspects_orchestration.lms.values import field_time, flag, plain_time, text, whole
 
-#: State of a user whose retirement is done (edx-platform, user_api, RetirementState).
-RETIRED = "COMPLETED"
 #: Most values of a tag's lineage (openedx-learning, tagging, TAXONOMY_MAX_DEPTH).
 _LINEAGE = 3
 
@@ -190,7 +189,7 @@ def _of_user(
         return Reading(
             page,
             form,
-            lambda row: bool(row[1] == RETIRED),
+            lambda row: bool(row[1] == COMPLETED),
             None if database.is_sqlite else Packed(packed_page, layout),
         )
 
