@@ -47,6 +47,7 @@ bench: $(DEV) ## the whole job against upstream's own command, by kind of event,
 	$(BIN)/python benchmarks/backfill.py large
 	$(BIN)/python benchmarks/backfill.py select
 	$(BIN)/python benchmarks/backfill.py select --s3
+	$(BIN)/python benchmarks/lms.py
 
 lint: $(DEV) ## ruff: rules and format
 	$(BIN)/ruff check .

@@ -1,4 +1,4 @@
-"""The demo: a month of sample logs through the real command line into the embedded ClickHouse, and a look at the result.
+"""The demo: the sample's LMS tables and a month of its logs, through the real command line, into the embedded ClickHouse.
 
     make demo
 
@@ -7,6 +7,7 @@ Safe to run again: the month is loaded again, and nothing is inserted twice.
 
 from __future__ import annotations
 
+import os
 import shlex
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from aspects_orchestration.errors import AspectsError, SettingsError
+from aspects_orchestration.lms.event_sink import COURSE_BLOCKS, SINK_TABLES
 from aspects_orchestration.resources.clickhouse import connect
 from aspects_orchestration.samples.first_use import write_sample
 from aspects_orchestration.settings import Settings, load_settings
@@ -26,6 +28,9 @@ from aspects_orchestration.window import month_window
 
 MONTH: Final = "2024-05"
 COMMAND: Final = ("dagster", "asset", "materialize", "--select", "xapi_events_all", "--partition", MONTH)
+#: Invented people have no privacy to lose: the demo copies personal data too.
+LMS_COMMAND: Final = ("dagster", "asset", "materialize", "--select", "group:event_sink")
+WITH_PII: Final = "ASPECTS_ENABLE_PII=true"
 
 _SERVER: Final = "python -m aspects_orchestration.warehouse.server"
 # Announces that `dg launch` exists too; true, and of no help here.
@@ -47,15 +52,12 @@ def _run(settings: Settings) -> int:
     started = time.monotonic()
     new = write_sample(settings.home)
     _say(f"Sample logs {'written to' if new else 'are in'} {_shown(settings.home / 'sample')}")
-    _say(f"\n$ {shlex.join(COMMAND)}\n")
-    program, *arguments = COMMAND
-    done = subprocess.run(
-        [sys.executable, *_NO_SUPERSESSION_NOTICE, str(Path(sys.executable).with_name(program)), *arguments],
-        check=False,
-    )
-    if done.returncode:
-        _say(f"\nThat failed (exit code {done.returncode}); the lines above say why and what to do.")
-        return 1
+    for command, setting in ((LMS_COMMAND, WITH_PII), (COMMAND, "")):
+        _say(f"\n$ {f'{setting} ' if setting else ''}{shlex.join(command)}\n")
+        code = _ran(command, setting)
+        if code:
+            _say(f"\nThat failed (exit code {code}); the lines above say why and what to do.")
+            return 1
     warehouse = connect(settings, run_id="demo")
     record = latest_load(
         warehouse,
@@ -68,6 +70,17 @@ def _run(settings: Settings) -> int:
         return 1
     _say(_report(settings, warehouse, record, time.monotonic() - started))
     return 0
+
+
+def _ran(command: tuple[str, ...], setting: str) -> int:
+    """Run a command of this environment, with one setting more; returns its exit code."""
+    program, *arguments = command
+    name, _, value = setting.partition("=")
+    return subprocess.run(
+        [sys.executable, *_NO_SUPERSESSION_NOTICE, str(Path(sys.executable).with_name(program)), *arguments],
+        check=False,
+        env={**os.environ, **({name: value} if setting else {})},
+    ).returncode
 
 
 def _refuse_a_site(settings: Settings) -> None:
@@ -106,10 +119,14 @@ def _report(settings: Settings, warehouse: Warehouse, record: LoadRecord, second
             ),
             f"\nStatements of {MONTH} by verb, counted in ClickHouse (sql/events_by_verb.sql)",
             *_table(_by_verb(settings, warehouse)),
+            "\nCopied from the LMS database",
+            *_table(_copied(settings, warehouse)),
             f"\n{_again(statements)}All {len(QUESTIONS)} checks passed, {seconds:.0f} s in all.",
             "\nWhere it is",
             f"  statements   {record.target} in the embedded ClickHouse, {warehouse.address.url}",
             f"  ClickHouse   {_shown(settings.home / 'clickhouse')}",
+            f"  LMS tables   {settings.event_sink_database} in the same ClickHouse",
+            f"  LMS database {_shown(settings.home / 'sample/lms.sqlite')}",
             f"  logs         {', '.join(_shown(Path(one)) for one in settings.tracking_log_prefixes)}",
             f"  quarantine   {_shown(Path(settings.quarantine_uri))}",
             "\nHow to go on",
@@ -142,6 +159,21 @@ def _by_verb(settings: Settings, warehouse: Warehouse) -> list[tuple[str, int]]:
             start=window.start_micros,
             end=window.end_micros,
         )
+    ]
+
+
+def _copied(settings: Settings, warehouse: Warehouse) -> list[tuple[str, int]]:
+    tables = [*SINK_TABLES.values(), COURSE_BLOCKS]
+    return [
+        (
+            one.name,
+            int(
+                warehouse.row(
+                    "lms_keys_count", database=settings.event_sink_database, table=one.name, key=one.key
+                )[0]
+            ),
+        )
+        for one in tables
     ]
 
 

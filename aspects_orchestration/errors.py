@@ -42,6 +42,10 @@ class WarehouseError(AspectsError):
     """ClickHouse refused, is unreachable, or does not hold what it should."""
 
 
+class LmsError(AspectsError):
+    """The LMS database refuses, is unreachable, or lacks a table or column that is needed."""
+
+
 class IdentityError(AspectsError):
     """The identities or courses given cannot be used."""
 

@@ -240,8 +240,15 @@ def storage_uris(value: str) -> str:
     return ",".join(dict.fromkeys(uris))
 
 
-def records_source(value: str) -> str:
-    """`lms`, `event_sink`, or where a file is."""
+def records_sources(value: str) -> str:
+    """Sources of users or courses by comma, in their order: `lms`, `event_sink`, or where a file is."""
+    sources = [_records_source(one.strip()) for one in value.split(",")]
+    if len(set(sources)) < len(sources):
+        raise ImpossibleValueError(f"{shown(value)} names a source twice; name each once")
+    return ",".join(sources)
+
+
+def _records_source(value: str) -> str:
     if value in {"lms", "event_sink"}:
         return value
     if not re.search(r"[/.\\]", value):

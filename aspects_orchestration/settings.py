@@ -46,7 +46,7 @@ from aspects_orchestration.setting_values import (
     one_of,
     plain_name,
     readable_clickhouse_url,
-    records_source,
+    records_sources,
     root_url,
     split_urls,
     storage_uri,
@@ -75,7 +75,7 @@ _Name = Annotated[str, AfterValidator(plain_name), BeforeValidator(stripped)]
 _Boolean = Annotated[bool, BeforeValidator(boolean)]
 _Secret = Annotated[SecretStr, BeforeValidator(verbatim)]
 _Uri = Annotated[str, AfterValidator(storage_uri), BeforeValidator(stripped)]
-_Records = Annotated[str, AfterValidator(records_source), BeforeValidator(stripped)]
+_Records = Annotated[str, AfterValidator(records_sources), BeforeValidator(listed)]
 
 
 class _LayerSource(PydanticBaseSettingsSource):
@@ -231,16 +231,32 @@ class _Given(BaseSettings):
     identities: _Records | None = _setting(
         "ASPECTS_IDENTITIES",
         "Users and their external ids: `lms`, `event_sink`, or the URI of CSV, NDJSON or Parquet with user_id, username, "
-        "external_user_id and optionally email, external_id_type. With the sample logs: the sample's own.",
+        "external_user_id and optionally email, external_id_type; several by comma, the first that knows a user is "
+        "believed. With the sample logs: the sample's own.",
         "lms if ASPECTS_LMS_DATABASE_URL is set, else event_sink",
     )
     courses: _Records | None = _setting(
         "ASPECTS_COURSES",
-        "Courses: `lms`, `event_sink`, or a URI with course_key, display_name. With the sample logs: the sample's own.",
+        "Courses: `lms`, `event_sink`, or a URI with course_key, display_name; several by comma. With the sample logs: the "
+        "sample's own.",
         "lms if ASPECTS_LMS_DATABASE_URL is set, else event_sink",
     )
     lms_database_url: Annotated[SecretStr, AfterValidator(database_url), BeforeValidator(verbatim)] | None = (
-        _setting("ASPECTS_LMS_DATABASE_URL", "SQLAlchemy URL of a read replica of the LMS database. Secret.")
+        _setting(
+            "ASPECTS_LMS_DATABASE_URL",
+            "SQLAlchemy URL of a read replica of the LMS database: `mysql+pymysql://user:password@host/openedx`. With the "
+            "sample logs: the sample's own. Secret.",
+        )
+    )
+    lms_rows_per_second: Annotated[int, whole_number(0, 10**9, "a number of rows")] = _setting(
+        "ASPECTS_LMS_ROWS_PER_SECOND",
+        "Copies of LMS tables read at most so many rows a second each. 0: as fast as it goes.",
+        default=0,
+    )
+    course_blocks: _Uri | None = _setting(
+        "ASPECTS_COURSE_BLOCKS",
+        "URI of the CMS's export of course blocks, CSV or NDJSON (docs/lms-tables.md). With the sample logs: the "
+        "sample's own.",
     )
     first_month: Annotated[str, AfterValidator(month), BeforeValidator(stripped)] = _setting(
         "ASPECTS_FIRST_MONTH", "The first partition, YYYY-MM.", default="2020-01"
@@ -339,6 +355,8 @@ class Settings:
     identities_source: str
     courses_source: str
     lms_database_url: SecretStr | None
+    lms_rows_per_second: int
+    course_blocks_uri: str | None
     first_month: str
     transform_workers: int
     transform_engine: TransformEngine
@@ -351,6 +369,16 @@ class Settings:
     def is_embedded(self) -> bool:
         """Whether no ClickHouse is configured, so that the project runs its own."""
         return self.clickhouse is None
+
+    @property
+    def identities_sources(self) -> tuple[str, ...]:
+        """The sources of users, in the order in which they are believed."""
+        return tuple(self.identities_source.split(","))
+
+    @property
+    def courses_sources(self) -> tuple[str, ...]:
+        """The sources of courses, in the order in which they are believed."""
+        return tuple(self.courses_source.split(","))
 
     @property
     def uses_sample_logs(self) -> bool:
@@ -550,7 +578,9 @@ class _Resolution:
                 "ASPECTS_IDENTITIES", given.identities, home / "sample/identities.csv"
             ),
             courses_source=self._records("ASPECTS_COURSES", given.courses, home / "sample/courses.csv"),
-            lms_database_url=given.lms_database_url,
+            lms_database_url=self._lms_database(home),
+            lms_rows_per_second=given.lms_rows_per_second,
+            course_blocks_uri=self._course_blocks(home),
             first_month=given.first_month,
             transform_workers=given.transform_workers or _usable_cpus(),
             transform_engine=given.transform_engine,
@@ -725,8 +755,8 @@ class _Resolution:
         return f"{archive.rstrip('/')}/quarantine"
 
     def _records(self, name: str, given: str | None, sample: Path) -> str:
-        if given == "lms" and self._given.lms_database_url is None:
-            self._refuse(name, "is lms, but no LMS database is named; set ASPECTS_LMS_DATABASE_URL")
+        if given is not None and "lms" in given.split(",") and self._given.lms_database_url is None:
+            self._refuse(name, "asks for lms, but no LMS database is named; set ASPECTS_LMS_DATABASE_URL")
         if given is not None:
             return given
         if self._given.lms_database_url is not None:
@@ -736,6 +766,18 @@ class _Resolution:
             self._origins[name] = SAMPLE_LOGS
             return str(sample)
         return "event_sink"
+
+    def _lms_database(self, home: Path) -> SecretStr | None:
+        if self._given.lms_database_url is None and self._origins["ASPECTS_TRACKING_LOGS"] == SAMPLE_LOGS:
+            self._origins["ASPECTS_LMS_DATABASE_URL"] = SAMPLE_LOGS
+            return SecretStr(f"sqlite:///{home / 'sample/lms.sqlite'}")
+        return self._given.lms_database_url
+
+    def _course_blocks(self, home: Path) -> str | None:
+        if self._given.course_blocks is None and self._origins["ASPECTS_TRACKING_LOGS"] == SAMPLE_LOGS:
+            self._origins["ASPECTS_COURSE_BLOCKS"] = SAMPLE_LOGS
+            return str(home / "sample/course_blocks.ndjson")
+        return self._given.course_blocks
 
     def _inputs(self) -> dict[str, str]:
         """What was given only for other settings to follow from it, masked; and boto3's own variables."""
@@ -823,6 +865,8 @@ def effective_settings(settings: Settings) -> tuple[EffectiveSetting, ...]:
         "ASPECTS_LMS_DATABASE_URL": masked_secret_url(settings.lms_database_url)
         if settings.lms_database_url
         else "",
+        "ASPECTS_LMS_ROWS_PER_SECOND": str(settings.lms_rows_per_second),
+        "ASPECTS_COURSE_BLOCKS": settings.course_blocks_uri or "",
         "ASPECTS_FIRST_MONTH": settings.first_month,
         "ASPECTS_TRANSFORM_WORKERS": str(settings.transform_workers),
         "ASPECTS_TRANSFORM_ENGINE": settings.transform_engine,

@@ -20,12 +20,20 @@ GRANT INSERT ON `xapi`.`xapi_events_all` TO `aspects_pipeline`;
 GRANT SELECT ON `xapi`.* TO `aspects_pipeline`;
 GRANT SELECT ON `reporting`.* TO `aspects_pipeline`;
 
--- Identities and courses: ASPECTS_IDENTITIES and ASPECTS_COURSES may be read from these tables.
-GRANT SELECT ON `event_sink`.external_id TO `aspects_pipeline`;
-GRANT SELECT ON `event_sink`.course_overviews TO `aspects_pipeline`;
+-- Copies of LMS tables: rows that are not there yet are inserted, and those there are read to find that out. Identities
+-- and courses (ASPECTS_IDENTITIES, ASPECTS_COURSES) and e-mail addresses (XAPI_AGENT_IFI_TYPE) may be read from them too.
+GRANT SELECT ON `event_sink`.* TO `aspects_pipeline`;
+GRANT INSERT ON `event_sink`.course_overviews TO `aspects_pipeline`;
+GRANT INSERT ON `event_sink`.course_blocks TO `aspects_pipeline`;
+GRANT INSERT ON `event_sink`.course_enrollment TO `aspects_pipeline`;
+GRANT INSERT ON `event_sink`.tag TO `aspects_pipeline`;
+GRANT INSERT ON `event_sink`.taxonomy TO `aspects_pipeline`;
+GRANT INSERT ON `event_sink`.object_tag TO `aspects_pipeline`;
 
--- E-mail addresses, for XAPI_AGENT_IFI_TYPE mbox and mbox_sha1sum; the rest of the profile stays out of reach.
-GRANT SELECT(id, user_id, username, email, dump_id, time_last_dumped) ON `event_sink`.user_profile TO `aspects_pipeline`;
+-- Only with ASPECTS_ENABLE_PII: personal data go into these two. Without it, leave this out, and instead of all of
+-- event_sink above grant SELECT on user_profile only for (id, user_id, username, email, dump_id, time_last_dumped).
+GRANT INSERT ON `event_sink`.external_id TO `aspects_pipeline`;
+GRANT INSERT ON `event_sink`.user_profile TO `aspects_pipeline`;
 
 -- The project's own database: staging tables, locks, the catalog and the record of runs.
 GRANT CREATE DATABASE, CREATE TABLE, DROP TABLE, ALTER TABLE, SELECT, INSERT, TRUNCATE, OPTIMIZE ON `aspects_orchestration`.* TO `aspects_pipeline`;
@@ -33,6 +41,9 @@ GRANT CREATE DATABASE, CREATE TABLE, DROP TABLE, ALTER TABLE, SELECT, INSERT, TR
 -- Asked for where the server is set to table_engines_require_grant.
 GRANT TABLE ENGINE ON MergeTree TO `aspects_pipeline`;
 GRANT TABLE ENGINE ON ReplacingMergeTree TO `aspects_pipeline`;
+
+-- For the dry run of a copy of an LMS table, which inserts into a table that keeps nothing.
+GRANT TABLE ENGINE ON Null TO `aspects_pipeline`;
 
 -- Definitions, not data: to compare the schema with upstream's, and to find the tables that are chained behind the raw one.
 GRANT SHOW DATABASES, SHOW TABLES, SHOW COLUMNS ON *.* TO `aspects_pipeline`;
@@ -55,6 +66,13 @@ GRANT SELECT(event_date, type, log_comment) ON system.query_log TO `aspects_pipe
 -- Optional, for mode rebuild alone: DROP PARTITION of a month in the raw table and in the tables chained behind it.
 GRANT ALTER DELETE ON `xapi`.* TO `aspects_pipeline`;
 GRANT ALTER DELETE ON `reporting`.* TO `aspects_pipeline`;
+
+-- Optional, for personal data alone: taking it out after ASPECTS_ENABLE_PII was switched off, deleting retired users, and
+-- letting Aspects' dictionaries forget them at once (without it, when their lifetime is over).
+GRANT TRUNCATE, ALTER DELETE ON `event_sink`.external_id TO `aspects_pipeline`;
+GRANT TRUNCATE, ALTER DELETE ON `event_sink`.user_profile TO `aspects_pipeline`;
+GRANT ALTER UPDATE(username) ON `event_sink`.course_enrollment TO `aspects_pipeline`;
+GRANT SYSTEM RELOAD DICTIONARY ON *.* TO `aspects_pipeline`;
 
 -- Only with CLICKHOUSE_CLUSTER_NAME: ON CLUSTER statements in the project's own database.
 GRANT CLUSTER ON *.* TO `aspects_pipeline`;

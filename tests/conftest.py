@@ -3,10 +3,11 @@
 import os
 
 from hypothesis import settings
+from services.mariadb import lms, lms_sqlite, mariadb
 from services.seaweedfs import s3, s3_server
 from services.site import site
 
-__all__ = ["s3", "s3_server", "site"]
+__all__ = ["lms", "lms_sqlite", "mariadb", "s3", "s3_server", "site"]
 
 # The same examples in every run; a search for new ones is `HYPOTHESIS_PROFILE=search`.
 settings.register_profile("same", derandomize=True, database=None)

@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import dagster as dg
 import pytest
 
+from aspects_orchestration.checks.personal_data import QUESTIONS as OF_PEOPLE
 from aspects_orchestration.definitions import defs
+from aspects_orchestration.lms.compare import QUESTIONS as OF_COPIES
 from aspects_orchestration.warehouse.verify import QUESTIONS
 
+LMS_TABLES = (
+    "course_overviews",
+    "external_id",
+    "user_profile",
+    "course_enrollment",
+    "tag",
+    "taxonomy",
+    "object_tag",
+)
 ASSETS = {
     "tracking_logs": {"group": "tracking", "kinds": {"json", "s3"}, "deps": set(), "partitioned": False},
     "xapi_events_all": {
@@ -16,7 +29,18 @@ ASSETS = {
         "deps": {"tracking_logs"},
         "partitioned": True,
     },
+    **{
+        table: {"group": "event_sink", "kinds": {"clickhouse", "mysql"}, "deps": set(), "partitioned": False}
+        for table in LMS_TABLES
+    },
+    "course_blocks": {
+        "group": "event_sink",
+        "kinds": {"clickhouse", "json"},
+        "deps": set(),
+        "partitioned": False,
+    },
 }
+COPY_CHECKS = {"row_counts_match_lms", "rows_gone_from_lms", "copied_lately", "no_repeated_newest_rows"}
 CHECKS = {
     "account_adds_up",
     "logs_readable",
@@ -27,13 +51,34 @@ CHECKS = {
     "schema_is_upstreams",
     "views_have_followed",
 }
-JOBS = {"backfill_xapi_events_all", "check_xapi_events_all", "observe_tracking_logs"}
+JOBS = {
+    "backfill_xapi_events_all",
+    "check_lms_tables",
+    "check_xapi_events_all",
+    "copy_lms_tables",
+    "delete_retired_users",
+    "empty_personal_data",
+    "observe_tracking_logs",
+}
 SCHEDULES = {
+    "copy_lms_tables_daily": ("copy_lms_tables", "0 1 * * *"),
+    "delete_retired_users_daily": ("delete_retired_users", "30 4 * * *"),
     "load_current_month_nightly": ("backfill_xapi_events_all", "0 2 * * *"),
     "observe_tracking_logs_nightly": ("observe_tracking_logs", "30 1 * * *"),
 }
-SENSORS: set[str] = set()
+SENSORS = {"replay_quarantine_when_they_arrive"}
 RESOURCES = {"clickhouse", "log_storage"}
+COPY_CONFIG = {
+    "mode",
+    "ids",
+    "ids_to_skip",
+    "limit",
+    "start_after",
+    "batch_size",
+    "sleep_between_batches",
+    "rows_per_second",
+    "dry_run",
+}
 CONFIG = {"mode", "since", "until", "dry_run", "source", "allow_expired", "allow_loss", "verify"}
 
 
@@ -69,8 +114,14 @@ def test_every_asset_and_job_says_what_it_is(repository: dg.RepositoryDefinition
 
 
 def test_checks_jobs_schedules_sensors_and_resources_are_these(repository: dg.RepositoryDefinition) -> None:
-    checks = {key.name for key in repository.asset_checks_defs_by_key}
-    assert checks == set(QUESTIONS) == CHECKS
+    checks: dict[str, set[str]] = {}
+    for key in repository.asset_checks_defs_by_key:
+        checks.setdefault(key.asset_key.to_user_string(), set()).add(key.name)
+    assert checks["xapi_events_all"] == set(QUESTIONS) == CHECKS
+    assert set(OF_COPIES) == COPY_CHECKS
+    for table in LMS_TABLES:
+        assert checks[table] == COPY_CHECKS | set(OF_PEOPLE.get(table, {}))
+    assert checks["course_blocks"] == {"copied_lately", "no_repeated_newest_rows"}
     assert {job.name for job in repository.get_all_jobs() if not job.name.startswith("__")} == JOBS
     schedules = {one.name: (one.job_name, one.cron_schedule) for one in repository.schedule_defs}
     assert schedules == SCHEDULES
@@ -93,6 +144,28 @@ def test_a_load_takes_this_config_and_queues_in_its_pool(statements: dg.AssetsDe
     assert isinstance(statements.op, dg.OpDefinition)
     assert statements.op.pool == "clickhouse_insert"
     assert set(statements.op.config_schema.config_type.fields) == CONFIG  # type: ignore[union-attr]
+
+
+def test_copies_take_this_config_and_are_expected_daily(repository: dg.RepositoryDefinition) -> None:
+    for table in (*LMS_TABLES, "course_blocks"):
+        definition = repository.assets_defs_by_key[dg.AssetKey(table)]
+        assert isinstance(definition.op, dg.OpDefinition)
+        assert set(definition.op.config_schema.config_type.fields) == COPY_CONFIG  # type: ignore[union-attr]
+        (spec,) = definition.specs
+        assert spec.freshness_policy is not None
+        assert definition.op.pool == (None if table == "course_blocks" else "lms_database")
+
+
+def test_course_blocks_are_observed_where_the_cms_writes_them(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("ASPECTS_TRACKING_LOGS", str(tmp_path))
+    monkeypatch.delenv("ASPECTS_COURSE_BLOCKS", raising=False)
+    repository = defs().get_repository_def()
+    assert not repository.assets_defs_by_key[dg.AssetKey("course_blocks")].is_executable
+    assert "observe_course_blocks" in {job.name for job in repository.get_all_jobs()}
+    schedules = {one.name: one.job_name for one in repository.schedule_defs}
+    assert schedules["observe_course_blocks_daily"] == "observe_course_blocks"
 
 
 def test_no_schedule_runs_until_it_is_switched_on(repository: dg.RepositoryDefinition) -> None:

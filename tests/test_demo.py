@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -49,7 +51,9 @@ def test_the_demo_loads_a_month_shows_it_and_doubles_nothing(home: Path) -> None
     first = _demo(home)
     assert first.returncode == 0, first.stdout
     for said in (
+        "$ ASPECTS_ENABLE_PII=true dagster asset materialize --select group:event_sink",
         "$ dagster asset materialize --select xapi_events_all --partition 2024-05",
+        "user_profile",
         "The account of 2024-05",
         "quarantined: unknown_user",
         "https://w3id.org/xapi/video/verbs/played",
@@ -90,8 +94,32 @@ def test_a_sample_that_many_write_at_once_is_there_once_and_whole(home: Path) ->
         wrote = list(pool.map(lambda _: write_sample(home, spec), range(8)))
     assert any(wrote)
     assert [one.name for one in home.iterdir()] == ["sample"]
-    assert {one.name for one in (home / "sample").iterdir()} == {"courses.csv", "identities.csv", "logs"}
+    assert {one.name for one in (home / "sample").iterdir()} == {
+        "course_blocks.ndjson",
+        "courses.csv",
+        "identities.csv",
+        "lms.sqlite",
+        "logs",
+    }
     assert write_sample(home, spec) is False
+
+
+def test_a_sample_of_an_earlier_release_gets_its_lms_database(home: Path) -> None:
+    spec = SampleSpec(lines=100, users=7, courses=3)
+    write_sample(home, spec)
+    with closing(sqlite3.connect(home / "sample/lms.sqlite")) as lms:
+        found = lms.execute(
+            "SELECT u.id, username, external_user_id, email, 'xapi' FROM auth_user u"
+            " JOIN external_user_ids_externalid e ON e.user_id = u.id ORDER BY u.id"
+        ).fetchall()
+    lines = (home / "sample/identities.csv").read_text().splitlines()[1:]
+    assert [",".join(map(str, row)) for row in found] == [line.replace("-", "") for line in lines]
+    for name in ("lms.sqlite", "course_blocks.ndjson"):
+        (home / "sample" / name).unlink()
+    assert write_sample(home, spec) is False
+    assert (home / "sample/lms.sqlite").stat().st_size > 10_000
+    assert (home / "sample/course_blocks.ndjson").exists()
+    assert [one.name for one in home.iterdir()] == ["sample"]
 
 
 def _rows(home: Path) -> bytes:

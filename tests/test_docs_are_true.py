@@ -14,7 +14,11 @@ from pathlib import Path
 
 import pytest
 
+from aspects_orchestration.assets.event_sink import CopyConfig
 from aspects_orchestration.assets.xapi_events_all import LoadConfig
+from aspects_orchestration.checks.personal_data import QUESTIONS as OF_PEOPLE
+from aspects_orchestration.lms.compare import QUESTIONS as OF_COPIES
+from aspects_orchestration.lms.course_blocks import COLUMNS as COURSE_BLOCKS_COLUMNS
 from aspects_orchestration.settings import documented_settings
 from aspects_orchestration.tracking.lines import QUARANTINE_REASONS, SKIP_REASONS
 from aspects_orchestration.warehouse import server
@@ -94,6 +98,19 @@ def test_every_check_is_described_as_it_describes_itself() -> None:
     assert rows == {name: question.__doc__ for name, question in QUESTIONS.items()}
 
 
+def test_every_check_of_people_and_courses_is_described_as_it_describes_itself() -> None:
+    rows = _rows(ROOT / "docs/accounts-and-checks.md", "check of people")
+    found = {
+        name: question.__doc__ for questions in OF_PEOPLE.values() for name, question in questions.items()
+    }
+    assert rows == found
+
+
+def test_every_check_of_copies_is_described_as_it_describes_itself() -> None:
+    rows = _rows(ROOT / "docs/accounts-and-checks.md", "check of copies")
+    assert rows == {name: question.__doc__ for name, question in OF_COPIES.items()}
+
+
 def test_every_reason_is_explained() -> None:
     text = (ROOT / "docs/accounts-and-checks.md").read_text()
     seams = {erb.MISSING_USER, erb.UNKNOWN_USER, erb.NO_EXTERNAL_ID, erb.NO_EMAIL, erb.UNKNOWN_COURSE}
@@ -107,6 +124,17 @@ def test_every_config_of_a_load_is_explained() -> None:
     assert {name for cell in rows for name in cell.replace("`", "").split(", ")} == set(
         LoadConfig.model_fields
     )
+
+
+def test_every_config_of_a_copy_is_explained() -> None:
+    rows = _rows(ROOT / "docs/lms-tables.md", "copy config")
+    assert {name for cell in rows for name in cell.replace("`", "").split(", ")} == set(
+        CopyConfig.model_fields
+    )
+
+
+def test_the_form_of_the_export_of_course_blocks_is_explained() -> None:
+    assert tuple(_rows(ROOT / "docs/lms-tables.md", "column of the export")) == COURSE_BLOCKS_COLUMNS
 
 
 def test_pictures_are_small_enough_for_a_checkout() -> None:

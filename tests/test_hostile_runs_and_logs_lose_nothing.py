@@ -24,7 +24,8 @@ from aspects_orchestration.samples.generate import generate
 from aspects_orchestration.tracking.stores import S3Options
 from aspects_orchestration.warehouse.lock import LockedError, locked
 from aspects_orchestration.warehouse.publish import Target, plan_publish, publish
-from aspects_orchestration.xapi.identities import WarehouseIdentities
+from aspects_orchestration.xapi.identities_kept import KeptIdentities
+from aspects_orchestration.xapi.identities_lookups import EventSinkUsers
 
 MONTH = "2024-05"
 MAY = SampleSpec(
@@ -206,7 +207,7 @@ def test_more_users_than_are_kept_at_hand_are_still_known(site: Site) -> None:
         " generateUUIDv4(), now() FROM numbers(1, 50)",
         admin=True,
     )
-    identities = WarehouseIdentities(warehouse, "event_sink", with_email=False, kept=20)
+    identities = KeptIdentities(EventSinkUsers(warehouse, "event_sink", with_email=False), kept=20)
     for first in range(1, 41):
         wanted = set(range(first, first + 10))
         identities.prefetch(wanted, {f"user{number}" for number in wanted})

@@ -13,11 +13,13 @@ from typing import Any
 import orjson
 
 from aspects_orchestration.errors import AccountError, WarehouseError
+from aspects_orchestration.replay import missing
 from aspects_orchestration.replay.plan import LoadPlan, Mode, lock_name, quarantine_folder, staging_prefix
 from aspects_orchestration.replay.reading import Reading, Say, Staging
 from aspects_orchestration.replay.result import LoadResult, utc_now
 from aspects_orchestration.settings import Settings
 from aspects_orchestration.tracking.account import StatementAccount
+from aspects_orchestration.tracking.quarantine import MISSING_REPORT, REPLAYED, SUMMARY
 from aspects_orchestration.tracking.stores import S3Options, open_store
 from aspects_orchestration.warehouse import rebuild, views
 from aspects_orchestration.warehouse.client import Warehouse, parameter_batches
@@ -103,6 +105,14 @@ def load_month(
     """
     load = _Load(settings, plan, warehouse, s3, say, utc_now())
     say(_announcement(plan))
+    try:
+        return _load(load)
+    finally:
+        plan.site.forget()
+
+
+def _load(load: _Load) -> LoadResult:
+    settings, plan, warehouse, say = load.settings, load.plan, load.warehouse, load.say
     reading = load.reading()
     if plan.request.dry_run:
         read_s = reading.read()
@@ -333,13 +343,20 @@ def _seal_quarantine(load: _Load, reading: Reading) -> None:
     total = reading.account.total
     store = open_store(load.quarantine, s3=load.s3, setting="ASPECTS_QUARANTINE")
     if total.quarantined_lines:
-        counts = {"run_id": load.warehouse.run_id, "lines": dict(total.quarantined)}
-        store.put(f"{load.quarantine}/summary.json", orjson.dumps(counts, option=orjson.OPT_INDENT_2))
-        store.delete(f"{load.quarantine}/replayed.json")
+        lacks = missing.write_report(store, load.quarantine, load.settings.home / "identities")
+        reading.account.missing.update(lacks)
+        counts = {"run_id": load.warehouse.run_id, "lines": dict(total.quarantined), "missing": lacks}
+        store.put(f"{load.quarantine}/{SUMMARY}", orjson.dumps(counts, option=orjson.OPT_INDENT_2))
+        store.delete(f"{load.quarantine}/{REPLAYED}")
+        if lacks:
+            load.say(
+                f"the site does not know {lacks.get('users', 0)} users and {lacks.get('courses', 0)} courses that the logs"
+                f" name; {load.quarantine}/{MISSING_REPORT} lists them"
+            )
     if load.plan.request.from_quarantine:
         by = orjson.dumps({"run_id": load.warehouse.run_id, "load": load.plan.load})
         for folder in sorted({file.uri.rpartition("/")[0] for file in load.plan.files}):
-            store.put(f"{folder}/replayed.json", by)
+            store.put(f"{folder}/{REPLAYED}", by)
 
 
 # --- the report --------------------------------------------------------------------------------------------------

@@ -92,7 +92,7 @@ def observe(settings: Settings, warehouse: Warehouse, *, s3: S3Options, say: Say
         say=say,
         files=tuple(sorted(unknown)),
         window=_NO_TIME,
-        site=SiteSource(settings.event_sink_database, False, None, None),
+        site=SiteSource(settings.event_sink_database),
         reader=reader,
     ).read()
     return summed_up(settings, warehouse, files_read=len(unknown))

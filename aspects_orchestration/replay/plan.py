@@ -11,6 +11,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from aspects_orchestration.errors import AspectsError, LogStoreError
+from aspects_orchestration.replay.same_site import refuse_other_actors
 from aspects_orchestration.settings import Settings
 from aspects_orchestration.tracking import quarantine
 from aspects_orchestration.tracking.catalog import Verdict, select
@@ -19,7 +20,9 @@ from aspects_orchestration.warehouse.client import Warehouse
 from aspects_orchestration.warehouse.records import look_up
 from aspects_orchestration.warehouse.ttl import parse_ttl
 from aspects_orchestration.window import Window, month_window, narrowed, partition_id
-from aspects_orchestration.xapi.identities import SiteSource, index_file
+from aspects_orchestration.xapi.identities import EVENT_SINK, LMS, SiteSource, Source, answers_of
+from aspects_orchestration.xapi.identities_files import index_file, throw_away_expired
+from aspects_orchestration.xapi.identities_lookups import PATIENCE_S
 
 _STAGING = "staging"
 
@@ -133,6 +136,7 @@ def make_plan(
     Raises:
         WindowError: an impossible month, since or until.
         ExpiredError: the TTL would drop what is loaded.
+        OtherActorsError: statements stand there that name actors or the LMS otherwise than the settings say.
         NoLogsError: there are no logs at all, or a file asked for is not there.
         LogStoreError, IdentityError, WarehouseError: what their texts say.
     """
@@ -149,7 +153,9 @@ def make_plan(
         )
     if not request.allow_expired:
         refuse_expired(settings, window, request.month, now)
-    site = site_source(settings, s3)
+    if request.mode is not Mode.REBUILD:
+        refuse_other_actors(settings, warehouse, request.month, window)
+    site = site_source(settings, s3, run_id=warehouse.run_id)
     verdicts: Counter[str] = Counter()
     files = tuple(_files(settings, request, warehouse, window, reader, s3, verdicts))
     load = _load_name(settings, request, window, reader, site, files)
@@ -175,40 +181,43 @@ def refuse_expired(settings: Settings, window: Window, month: str, now: datetime
         )
 
 
-def site_source(settings: Settings, s3: S3Options) -> SiteSource:
+def site_source(settings: Settings, s3: S3Options, *, run_id: str | None = None) -> SiteSource:
     """Where users and courses come from; files are indexed.
+
+    Args:
+        run_id: of the run whose workers shall share what they are told; None for a single process, which waits for no
+            database that does not answer.
 
     Raises:
         IdentityError: a file that cannot be used.
         AspectsError: a source that is not available.
     """
-    with_email = settings.agent_ifi_type != "external_id"
-    users = _index("users", settings.identities_source, "ASPECTS_IDENTITIES", settings, s3)
-    courses = _index("courses", settings.courses_source, "ASPECTS_COURSES", settings, s3)
-    return SiteSource(settings.event_sink_database, with_email, users, courses)
+    private = settings.home / "identities"
+    throw_away_expired(private)
 
-
-def _index(kind: str, source: str, setting: str, settings: Settings, s3: S3Options) -> Path | None:
-    if source == "event_sink":
-        return None
-    if source == "lms":
-        raise AspectsError(
-            f"{setting}: the LMS database cannot be read yet",
-            do=f"Set {setting}=event_sink, or give the URI of a CSV, NDJSON or Parquet file.",
+    def indexed(kind: str, sources: Sequence[str], setting: str) -> tuple[Source, ...]:
+        return tuple(
+            one if one in {EVENT_SINK, LMS} else _index(kind, one, setting, private, s3) for one in sources
         )
+
+    return SiteSource(
+        settings.event_sink_database,
+        with_email=settings.agent_ifi_type != "external_id",
+        users=indexed("users", settings.identities_sources, "ASPECTS_IDENTITIES"),
+        courses=indexed("courses", settings.courses_sources, "ASPECTS_COURSES"),
+        lms_url=settings.lms_database_url,
+        answers=None if run_id is None else answers_of(private, run_id),
+        patience_s=0.0 if run_id is None else PATIENCE_S,
+    )
+
+
+def _index(kind: str, source: str, setting: str, folder: Path, s3: S3Options) -> Path:
     store = open_store(source, s3=s3, setting=setting)
     file = next(iter(store.list()), None)
     if file is None:
         raise LogStoreError(f"{setting}: there is no file {source}", do=f"Write it, or mend {setting}.")
     found = file
-    return index_file(
-        kind,
-        file.uri,
-        file.etag,
-        lambda: store.open(found),
-        settings.home / "identities",
-        setting=setting,
-    )
+    return index_file(kind, file.uri, file.etag, lambda: store.open(found), folder, setting=setting)
 
 
 def _files(
@@ -260,23 +269,34 @@ def _asked_for(listed: Iterable[LogFile], sources: Sequence[str]) -> Iterator[Lo
 
 
 def quarantined(settings: Settings, month: str, s3: S3Options) -> list[LogFile]:
-    """The quarantine objects of a month that no later load has taken over, of loads that ran to their end."""
+    """The quarantine objects of a month that no later load has taken over, of loads that ran to their end.
+
+    Raises:
+        NoLogsError: there are none.
+    """
+    found = [
+        file for file in not_replayed(settings, month, s3) if file.uri.endswith(quarantine.OBJECT_ENDING)
+    ]
+    if not found:
+        raise NoLogsError(
+            f"nothing is in quarantine for {month}",
+            do=f"There is nothing to replay; look under {quarantine_folder(settings, month)}.",
+        )
+    return sorted(found, key=lambda file: file.uri)
+
+
+def not_replayed(settings: Settings, month: str, s3: S3Options) -> list[LogFile]:
+    """All files in quarantine of the loads of a month that ran to their end and that no later load has taken over."""
     prefix = quarantine_folder(settings, month)
     try:
         listed = list(open_store(prefix, s3=s3, setting="ASPECTS_QUARANTINE").list())
     except LogStoreError:
         listed = []  # nothing was ever quarantined
-    folders = {file.uri.rpartition("/")[0] for file in listed if file.uri.endswith("/summary.json")}
-    folders -= {file.uri.rpartition("/")[0] for file in listed if file.uri.endswith("/replayed.json")}
-    found = [
-        file for file in listed if file.uri.endswith(".ndjson.gz") and file.uri.rpartition("/")[0] in folders
-    ]
-    if not found:
-        raise NoLogsError(
-            f"nothing is in quarantine for {month}",
-            do="There is nothing to replay; look under " + prefix + ".",
-        )
-    return sorted(found, key=lambda file: file.uri)
+    ended, replayed = (
+        {file.uri.rpartition("/")[0] for file in listed if file.uri.endswith(f"/{name}")}
+        for name in (quarantine.SUMMARY, quarantine.REPLAYED)
+    )
+    return [file for file in listed if file.uri.rpartition("/")[0] in ended - replayed]
 
 
 def _load_name(
@@ -296,8 +316,7 @@ def _load_name(
         reader,
         settings.lms_root_url,
         settings.agent_ifi_type,
-        str(site.users_index),
-        str(site.courses_index),
+        *site.names,
         str(settings.max_line_bytes),
         *request.sources,
     ]

@@ -129,6 +129,8 @@ def numbers(result: LoadResult) -> Mapping[str, int | float]:
             "duplicates": result.statements.duplicates,
             "collisions": result.statements.collisions,
             "outside_window": result.statements.outside_window,
+            "missing_users": result.account.missing["users"],
+            "missing_courses": result.account.missing["courses"],
         }
     return found
 

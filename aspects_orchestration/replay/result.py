@@ -41,6 +41,7 @@ class LoadAccount:
         counted_lines: by URI, line ends counted by the reader on its own, to hold the workers' accounts against.
         damages: parts that could not be decompressed.
         half_lines: URIs of live files whose last line was still being written, left for the next load.
+        missing: different users and courses that the site does not know, by `users` and `courses`, once they are counted.
     """
 
     total: LineAccount = field(default_factory=LineAccount)
@@ -48,6 +49,7 @@ class LoadAccount:
     counted_lines: Counter[str] = field(default_factory=Counter)
     damages: list[FileDamage] = field(default_factory=list)
     half_lines: list[str] = field(default_factory=list)
+    missing: Counter[str] = field(default_factory=Counter)
 
     def add(self, uri: str, account: LineAccount) -> None:
         """Add the account of a part of a file."""
@@ -121,6 +123,7 @@ class LoadResult:
             "damages": [asdict(damage) for damage in self.account.damages],
             "half_lines": self.account.half_lines[:LISTED_FILES],
             "verdicts": dict(self.verdicts),
+            "missing": dict(self.account.missing),
         }
 
 

@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
+from aspects_orchestration.samples.lms import write_course_blocks, write_lms_database
 from aspects_orchestration.samples.spec import SampleError, SampleSpec
 from aspects_orchestration.samples.write import write_courses, write_identities, write_logs
 
@@ -34,6 +35,7 @@ def write_sample(home: Path, spec: SampleSpec = SAMPLE) -> bool:
     """
     sample = home / "sample"
     if sample.exists():
+        _complete(home, sample, spec)
         return False
     try:
         home.mkdir(parents=True, exist_ok=True)
@@ -47,9 +49,28 @@ def write_sample(home: Path, spec: SampleSpec = SAMPLE) -> bool:
         write_logs(spec, part / "logs", files=_FILES)
         write_identities(spec, part / "identities.csv")
         write_courses(spec, part / "courses.csv")
+        _write_lms(spec, part)
         # Fails if another process was first; what it wrote is the same.
         with contextlib.suppress(OSError):
             part.replace(sample)
     finally:
         shutil.rmtree(part, ignore_errors=True)
     return True
+
+
+def _write_lms(spec: SampleSpec, folder: Path) -> None:
+    write_lms_database(spec, folder / "lms.sqlite")
+    write_course_blocks(spec, folder / "course_blocks.ndjson")
+
+
+def _complete(home: Path, sample: Path, spec: SampleSpec) -> None:
+    """Give a sample of an earlier release the LMS database that it lacks."""
+    if (sample / "lms.sqlite").exists() or not (sample / "identities.csv").exists():
+        return
+    part = Path(tempfile.mkdtemp(prefix="sample-", dir=home))
+    try:
+        _write_lms(spec, part)
+        for one in sorted(part.iterdir()):
+            one.replace(sample / one.name)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)

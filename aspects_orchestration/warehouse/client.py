@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from aspects_orchestration.errors import WarehouseError
+from aspects_orchestration.errors import AspectsError, WarehouseError
 from aspects_orchestration.warehouse.statements import Statement, ddl
 
 if TYPE_CHECKING:
@@ -183,6 +183,38 @@ class Warehouse:
 
         answered(send, self.address)
 
+    def insert_from(
+        self, name: str, data: bytes, structure: Sequence[str], *, step: str = "", **parameters: object
+    ) -> int:
+        """Run `sql/<name>.sql`, an INSERT … SELECT from the temporary table `sent`, which holds rows sent with it.
+
+        Args:
+            name: the file's name without `.sql`.
+            data: the rows, as ArrowStream; the server holds them in memory for the time of the query.
+            structure: a name and a type of ClickHouse for each of their columns.
+            step: what the query is for, for `log_comment`.
+            parameters: what its placeholders are bound to.
+
+        Returns:
+            How many rows were written, those of materialized views behind the table included.
+        """
+        from clickhouse_connect.driver.external import ExternalData
+
+        found = ddl(name, cluster=self.cluster, **parameters)
+
+        def send() -> int:
+            done = self.client().command(
+                found.sql,
+                parameters=dict(found.parameters),
+                external_data=ExternalData(
+                    file_name="sent", data=data, fmt="ArrowStream", structure=list(structure)
+                ),
+                settings={**self._settings(step or name), "max_insert_block_size": 10_000_000},
+            )
+            return int(getattr(done, "summary", {}).get("written_rows", 0))
+
+        return answered(send, self.address)
+
     def _settings(self, step: str) -> dict[str, object]:
         return {"log_comment": Origin(self.run_id, step).comment()}
 
@@ -226,7 +258,11 @@ def parameter_batches(values: Iterable[str]) -> Iterator[list[str]]:
 
 
 def with_retries(
-    send: Callable[[], T], *, for_s: float = 60.0, waiting: Callable[[str], None] | None = None
+    send: Callable[[], T],
+    *,
+    for_s: float = 60.0,
+    waiting: Callable[[str], None] | None = None,
+    passing: type[AspectsError] = UnreachableError,
 ) -> T:
     """Call again, with growing pauses, while ClickHouse is unreachable; only for what may safely be sent twice.
 
@@ -234,6 +270,7 @@ def with_retries(
         send: the call.
         for_s: how long to try, in seconds.
         waiting: told once why, when the first try failed.
+        passing: the error after which to try again; another one for another server.
 
     Raises:
         WarehouseError: any other failure at once, or the last one when time is up.
@@ -242,7 +279,7 @@ def with_retries(
     while True:
         try:
             return send()
-        except UnreachableError as error:
+        except passing as error:
             if time.monotonic() - started + pause > for_s:
                 raise
             if waiting is not None:

@@ -23,6 +23,11 @@ UNKNOWN_USER = "unknown_user"
 NO_EXTERNAL_ID = "no_external_id"
 NO_EMAIL = "no_email"
 UNKNOWN_COURSE = "unknown_course"
+#: Those of them that end when somebody or something arrives that the site does not know yet.
+MISSING_REASONS = frozenset({UNKNOWN_USER, NO_EXTERNAL_ID, NO_EMAIL, UNKNOWN_COURSE})
+
+USERS = "users"
+COURSES = "courses"
 
 Statement = dict[str, Any]
 
@@ -38,6 +43,17 @@ class Identity:
 
     def __repr__(self) -> str:
         return "Identity(…)"  # personal data stays out of logs and tracebacks
+
+
+@dataclass(frozen=True)
+class Missing:
+    """Whom or what the site does not know: `kind` is USERS or COURSES, `key` an LMS id, a username or a course key."""
+
+    kind: str
+    key: str
+
+    def __repr__(self) -> str:
+        return f"Missing({self.kind!r}, …)"
 
 
 class Identities(Protocol):
@@ -64,12 +80,16 @@ class Courses(Protocol):
 
 
 class UntransformableError(Exception):
-    """An event that raised in its transformer: `reason` may be shown, `detail` may hold personal data."""
+    """An event that raised in its transformer: `reason` may be shown, `detail` may hold personal data.
 
-    def __init__(self, reason: str, detail: str) -> None:
+    Where the site does not know its user or course, `missing` names them; it may hold personal data too.
+    """
+
+    def __init__(self, reason: str, detail: str, missing: Missing | None = None) -> None:
         super().__init__(reason)
         self.reason = reason
         self.detail = detail
+        self.missing = missing
 
 
 @dataclass
@@ -79,6 +99,15 @@ class _Site:
     identities: Identities | None = None
     courses: Courses | None = None
     missed: str | None = None
+    missing: Missing | None = None
+
+    def miss(self, reason: str, kind: str, key: object) -> None:
+        """Remember why the event at hand cannot become a statement, and whom or what the site does not know."""
+        self.missed, self.missing = reason, Missing(kind, str(key))
+
+    def forgive(self) -> None:
+        """Take back what was missed: another way led to it, or another event begins."""
+        self.missed = self.missing = None
 
 
 _site = _Site()
@@ -100,14 +129,17 @@ class _Users:
     def get(self, *, id: int) -> Identity:  # noqa: A002  the name that event-routing-backends passes
         found = _identities().by_id(id)
         if found is None:
-            _site.missed = UNKNOWN_USER
+            _site.miss(UNKNOWN_USER, USERS, id)
             raise _NoSuchUser
         return found
 
     def filter(self, *, username: object) -> _Query:
         found = _identities().by_username(str(username))
         # Asked after an id that was nobody's: a name that is found settles it.
-        _site.missed = UNKNOWN_USER if found is None else None
+        if found is None:
+            _site.miss(UNKNOWN_USER, USERS, username)
+        else:
+            _site.forgive()
         return _Query(found)
 
 
@@ -132,7 +164,7 @@ class _ExternalId:
     def add_new_user_id(user: Identity, type_name: str) -> tuple[_Minted | None, bool]:  # noqa: ARG004
         # The LMS would mint an id here. An id that the LMS does not know would double the learner: quarantine.
         if not user.external_id:
-            _site.missed = NO_EXTERNAL_ID
+            _site.miss(NO_EXTERNAL_ID, USERS, user.user_id)
             return None, False
         return _Minted(user.external_id), False
 
@@ -148,7 +180,7 @@ def _get_course_overviews(course_keys: list[Any]) -> list[Mapping[str, str]]:
         raise RuntimeError("no courses: use erb.site(identities, courses) around the transforms")
     name = _site.courses.display_name(str(course_keys[0]))
     if name is None:
-        _site.missed = UNKNOWN_COURSE
+        _site.miss(UNKNOWN_COURSE, COURSES, course_keys[0])
         return []
     return [{"display_name": name}]
 
@@ -197,7 +229,7 @@ class Transformer:
         Raises:
             UntransformableError: the transformer raised.
         """
-        _site.missed = None
+        _site.forgive()
         try:
             return cast(list[Statement], self._processor([event]))
         except AspectsError:
@@ -212,7 +244,8 @@ class Transformer:
                 isinstance(error, ValueError) and "does not exist" in str(error) and not _names_a_user(event)
             ):
                 reason = MISSING_USER
-            raise UntransformableError(reason, f"{type(error).__name__}: {error}") from None
+            missing = _site.missing if reason in MISSING_REASONS else None
+            raise UntransformableError(reason, f"{type(error).__name__}: {error}", missing) from None
 
 
 def user_key(event: dict[str, Any]) -> Any:
@@ -329,10 +362,10 @@ def _put_site_at_the_seams() -> None:
         # Upstream's own gives every unknown user one address; that would merge strangers into one learner.
         user = helpers.get_user(username_or_id)
         if user is None:
-            _site.missed = UNKNOWN_USER
+            _site.miss(UNKNOWN_USER, USERS, username_or_id)
             raise ValueError("unknown user")
         if not user.email:
-            _site.missed = NO_EMAIL
+            _site.miss(NO_EMAIL, USERS, user.user_id)
             raise ValueError("user without e-mail address")
         return cast(str, user.email)
 

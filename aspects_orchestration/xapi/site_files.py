@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -86,7 +87,14 @@ def _ndjson(stream: BinaryIO, _spool: Path) -> Iterator[Row]:
             row = orjson.loads(line)
             if not isinstance(row, dict):
                 raise TypeError("a line is no JSON object")
-            yield {key: "" if value is None else str(value) for key, value in row.items()}
+            yield {key: _plain(value) for key, value in row.items()}
+
+
+def _plain(value: object) -> str:
+    """A value of JSON as text; objects and arrays stay JSON."""
+    if value is None:
+        return ""
+    return json.dumps(value) if isinstance(value, dict | list) else str(value)
 
 
 def _parquet(stream: BinaryIO, spool: Path) -> Iterator[Row]:

@@ -13,14 +13,21 @@ from aspects_orchestration.tracking.catalog import hour_of
 from aspects_orchestration.tracking.events import Event, UnreadableEventError, event_time, parse_event
 from aspects_orchestration.tracking.lines import SKIP_REASONS, Line, unwrap, why_unreadable
 from aspects_orchestration.tracking.names import KnownNames, PassedOver
-from aspects_orchestration.tracking.quarantine import QuarantinedLine, decode, encode, object_name
+from aspects_orchestration.tracking.quarantine import (
+    QuarantinedLine,
+    decode,
+    encode,
+    encode_missing,
+    missing_name,
+    object_name,
+)
 from aspects_orchestration.tracking.stores import LogStore, S3Options, open_store
 from aspects_orchestration.warehouse.client import encoded_text
 from aspects_orchestration.warehouse.load import StagedRows
 from aspects_orchestration.window import Window
 from aspects_orchestration.xapi import erb
 from aspects_orchestration.xapi.engine import Engine
-from aspects_orchestration.xapi.erb import Courses, Identities, UntransformableError
+from aspects_orchestration.xapi.erb import Courses, Identities, Missing, UntransformableError
 from aspects_orchestration.xapi.identities import wanted
 from aspects_orchestration.xapi.verify import EnginesDifferError, Verifier
 
@@ -169,7 +176,7 @@ class ChunkTransformer:
                 if statements is None:
                     statements = engine.statements(_exactly(line.body) if quick else event, moment)
             except UntransformableError as failure:
-                _quarantine(found, chunk, failure.reason, line, failure.detail)
+                _quarantine(found, chunk, failure.reason, line, failure.detail, missing=failure.missing)
                 continue
             if not statements:
                 found.account.skipped["no_statement"] += 1
@@ -277,6 +284,8 @@ class ChunkTransformer:
         if bad and self._setup.quarantine_folder:
             uri = f"{self._setup.quarantine_folder}/{object_name(chunk.file, chunk.etag, chunk.byte_offset)}"
             self._quarantine.put(uri, encode(bad))
+            if (missing := encode_missing(bad)) is not None:
+                self._quarantine.put(missing_name(uri), missing)
 
     @cached_property
     def _quarantine(self) -> LogStore:
@@ -309,11 +318,19 @@ def _unreadable(found: Transformed, chunk: WorkChunk, reason: str, line: _AnyLin
 
 
 def _quarantine(
-    found: Transformed, chunk: WorkChunk, reason: str, line: _AnyLine, detail: str, lines: int = 1
+    found: Transformed,
+    chunk: WorkChunk,
+    reason: str,
+    line: _AnyLine,
+    detail: str,
+    lines: int = 1,
+    *,
+    missing: Missing | None = None,
 ) -> None:
     found.account.quarantined[reason] += lines
     if isinstance(line, _StoredLine):
         where: tuple[str, int, str | None] = (line.uri, line.offset, line.object)
     else:
         where = (chunk.file, chunk.byte_offset + line.offset, None)
-    found.bad.append(QuarantinedLine(reason, detail, where[0], where[1], line.raw, where[2]))
+    lacks = (missing.kind, missing.key) if missing else None
+    found.bad.append(QuarantinedLine(reason, detail, where[0], where[1], line.raw, where[2], lacks))
