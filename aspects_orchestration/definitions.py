@@ -4,15 +4,20 @@ import warnings
 
 import dagster as dg
 
+from aspects_orchestration.assets.retention_policies import retention_policies
 from aspects_orchestration.assets.tracking_logs import tracking_logs
 from aspects_orchestration.assets.xapi_events_all import xapi_events_all
+from aspects_orchestration.checks.retention_policies import retention_policies_checks
 from aspects_orchestration.checks.xapi_events_all import xapi_events_all_checks
 from aspects_orchestration.jobs.backfill import backfill_xapi_events_all, check_xapi_events_all
+from aspects_orchestration.jobs.retention import apply_retention, observe_retention
 from aspects_orchestration.jobs.tracking_logs import observe_tracking_logs
 from aspects_orchestration.partitions import months
 from aspects_orchestration.resources.clickhouse import ClickHouseResource
 from aspects_orchestration.resources.log_storage import LogStorageResource
 from aspects_orchestration.schedules.nightly import load_current_month_nightly, observe_nightly
+from aspects_orchestration.schedules.retention import apply_retention_weekly, observe_retention_weekly
+from aspects_orchestration.sensors.retention import unarchived_months_expire
 from aspects_orchestration.settings import load_settings
 
 
@@ -25,10 +30,22 @@ def defs() -> dg.Definitions:
         warnings.simplefilter("ignore", dg.PreviewWarning)
         checks = xapi_events_all_checks(every_month)
     return dg.Definitions(
-        assets=[tracking_logs(), xapi_events_all(every_month)],
-        asset_checks=[checks],
-        jobs=[backfill_xapi_events_all, check_xapi_events_all, observe_tracking_logs],
-        schedules=[observe_nightly(), load_current_month_nightly()],
+        assets=[tracking_logs(), xapi_events_all(every_month), retention_policies()],
+        asset_checks=[checks, retention_policies_checks()],
+        jobs=[
+            backfill_xapi_events_all,
+            check_xapi_events_all,
+            observe_tracking_logs,
+            observe_retention,
+            apply_retention,
+        ],
+        schedules=[
+            observe_nightly(),
+            load_current_month_nightly(),
+            observe_retention_weekly(),
+            apply_retention_weekly(),
+        ],
+        sensors=[unarchived_months_expire()],
         resources={
             "clickhouse": ClickHouseResource(),
             "log_storage": LogStorageResource(region=None, endpoint_url=None),

@@ -197,7 +197,7 @@ def test_no_created_table_has_a_ttl(admin: Client, names: SchemaNames) -> None:
         " WHERE database IN {databases:Array(String)}",
         parameters={"databases": list(names.databases())},
     ).result_rows
-    assert rows == [(12, 0)]
+    assert rows == [(13, 0)]
 
 
 def test_created_once_and_reported_by_name(admin: Client, names: SchemaNames) -> None:
@@ -212,6 +212,7 @@ def test_created_once_and_reported_by_name(admin: Client, names: SchemaNames) ->
         f"{names.orchestration_database}.runs",
         f"{names.orchestration_database}.expected_ids",
         f"{names.orchestration_database}.tracking_log_catalog",
+        f"{names.orchestration_database}.retention_log",
         "get_org_from_course_url()",
         "get_org_from_ccx_course_url()",
     ]
