@@ -102,19 +102,17 @@ def apply_plan(
     remember(settings, warehouse, [entry("begun", plan_id, step, warehouse.run_id) for step in plan.steps])
     done: list[Step] = []
     for month, steps in groupby(plan.steps, key=_month_of_drop):
-        several = list(steps)
         if month is None:
-            for step in several:
+            for step in steps:
                 _do(settings, warehouse, step, plan, s3)
-                _tell(settings, warehouse, step, plan, plan_id, say)
-            done += several
+                done += _told(settings, warehouse, plan, plan_id, [step], say)
             continue
         with locked(warehouse, settings.orchestration_database, lock_name(settings, month), say=say) as lock:
-            for step in _still_there(warehouse, several):
-                lock.check()
+            several = _still_there(warehouse, list(steps))
+            lock.check()
+            for step in several:
                 _do(settings, warehouse, step, plan, s3)
-                _tell(settings, warehouse, step, plan, plan_id, say)
-                done.append(step)
+            done += _told(settings, warehouse, plan, plan_id, several, say)
     return Applied(plan_id, tuple(done))
 
 
@@ -149,7 +147,7 @@ def _month_of_drop(step: Step) -> str | None:
     return f"{step.partition_id[:4]}-{step.partition_id[4:]}"
 
 
-def _still_there(warehouse: Warehouse, steps: Sequence[Step]) -> Iterator[Step]:
+def _still_there(warehouse: Warehouse, steps: Sequence[Step]) -> list[Step]:
     """The steps of a month whose partitions are as they were when the plan was made; those that are gone are done."""
     states: dict[tuple[str, str], str] = {}
     for database in dict.fromkeys(step.parameters["database"] for step in steps):
@@ -165,10 +163,16 @@ def _still_there(warehouse: Warehouse, steps: Sequence[Step]) -> Iterator[Step]:
                 f"rows have come into partition {step.partition_id} of {step.target} since the plan was made",
                 do="It was not dropped. Run with dry_run again, and look at the new plan.",
             )
-    yield from (step for step in steps if (step.target, step.partition_id) in states)
+    return [step for step in steps if (step.target, step.partition_id) in states]
 
 
-def _do(settings: Settings, warehouse: Warehouse, step: Step, plan: RetentionPlan, s3: S3Options) -> None:
+def _do(
+    settings: Settings,
+    warehouse: Warehouse,
+    step: Step,
+    plan: RetentionPlan,
+    s3: S3Options,
+) -> None:
     if not step.statement:
         _delete_quarantine(step, s3)
         return
@@ -186,11 +190,18 @@ def _do(settings: Settings, warehouse: Warehouse, step: Step, plan: RetentionPla
         log_ttl_merges(settings, warehouse, "started", [step.target], step.why)
 
 
-def _tell(
-    settings: Settings, warehouse: Warehouse, step: Step, plan: RetentionPlan, plan_id: str, say: Say
-) -> None:
-    remember(settings, warehouse, [entry("done", plan_id, step, warehouse.run_id)])
-    say(f"done: {step.described(plan.cluster)}")
+def _told(
+    settings: Settings,
+    warehouse: Warehouse,
+    plan: RetentionPlan,
+    plan_id: str,
+    steps: Sequence[Step],
+    say: Say,
+) -> Sequence[Step]:
+    remember(settings, warehouse, [entry("done", plan_id, step, warehouse.run_id) for step in steps])
+    for step in steps:
+        say(f"done: {step.described(plan.cluster)}")
+    return steps
 
 
 # --- quarantine --------------------------------------------------------------------------------------------------

@@ -300,18 +300,23 @@ class _Planning:
             yield _step("retention_modify_settings", table, why=why, was=str(sorted(table.settings.items())))
         if not follows(table, months, kept):
             numbers: dict[str, Sequence[int]] = {"months": [months]}
-            why = f"the policy keeps {shown_months(months)}; rewrites nothing"
+            why = f"the policy keeps {shown_months(months)}, and now the TTL is {table.ttl or 'none'}; rewrites nothing"
             if kept:
                 numbers["kept"] = kept
                 why += f"; {len(kept)} months stay until this is altered again (held, or not archived)"
             name = "retention_modify_ttl_keeping" if kept else "retention_modify_ttl"
             yield _step(name, table, why=why, was=table.ttl, numbers=numbers, column=str(table.column))
-        for one in stale:
+        if stale:
+            # Each mutation makes new versions of all parts of a table: one for all, rather than one for each partition.
+            first = min(one.first_mark for one in stale if one.first_mark is not None)
             why = (
-                f"ClickHouse would drop it by a mark of an older TTL ({one.first_mark:%Y-%m-%d}); reads the time column,"
-                " rewrites no rows"
+                f"ClickHouse would drop {_months(stale)} by marks of an older TTL, the first on {first:%Y-%m-%d}; reads the"
+                " time column, rewrites no rows"
             )
-            yield _step("retention_recalculate", table, one.id, why=why, was="")
+            if len(stale) == 1:
+                yield _step("retention_recalculate", table, stale[0].id, why=why, was="")
+            else:
+                yield _step("retention_recalculate_all", table, why=why, was="")
 
     def _kept(self, table: Table) -> list[int]:
         """Partition ids that the TTL itself must keep: held ones, with rows or without, and what waits for the archive."""
@@ -415,6 +420,11 @@ def follows(table: Table, months: int | None, kept: Sequence[int]) -> bool:
         and column == table.column
         and rule.kept == {str(one) for one in kept}
     )
+
+
+def _months(several: Sequence[Partition]) -> str:
+    first, last = several[0].month, several[-1].month
+    return f"{first}" if len(several) == 1 else f"{len(several)} months ({first} to {last})"
 
 
 def _is_stale(fate: Fate, months: int, kept: set[int]) -> bool:

@@ -90,10 +90,10 @@ def plan(one: RetentionPlan) -> str:
 def summary(one: RetentionPlan) -> str:
     """A plan in one sentence."""
     drops = sum(step.statement == "partition_drop" for step in one.steps)
-    marks = sum(step.statement == "retention_recalculate" for step in one.steps)
+    marks = sum(step.statement.startswith("retention_recalculate") for step in one.steps)
     return (
         f"plan {one.id}: {len(one.steps)} steps, {drops} partitions go, frees {one.frees_rows:,} rows and"
-        f" {one.frees_bytes / 1e6:,.1f} MB, rewrites no rows ({marks} partitions get new TTL marks);"
+        f" {one.frees_bytes / 1e6:,.1f} MB, rewrites no rows ({marks} tables get new TTL marks);"
         f" {len(one.of_state('held'))} partitions held, {len(one.of_state('unarchived'))} due but not archived"
     )
 

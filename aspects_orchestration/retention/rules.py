@@ -13,7 +13,7 @@ RuleKind = Literal["delete", "delete where", "move", "recompress", "group by", "
 
 _CLAUSE = re.compile(r"\b(TTL|SETTINGS|COMMENT|PARTITION BY|ORDER BY|PRIMARY KEY|SAMPLE BY)\s")
 _KEEPING = re.compile(
-    r"if\(toYYYYMM\(`?\w+`?\)\s+IN\s+[(\[]([\d,\s]+)[)\]],\s*toDateTime\('2106-01-01 00:00:00'\),\s*(.+)\)\Z",
+    r"if\(\(?toYYYYMM\(`?\w+`?\)\s+IN\s+[(\[]([\d,\s]+)[)\]]\)?,\s*toDateTime\('2106-01-01 00:00:00'\),\s*(.+)\)\Z",
     re.IGNORECASE | re.DOTALL,
 )
 _KINDS: tuple[tuple[str, RuleKind], ...] = (
@@ -50,7 +50,7 @@ class Rule:
     @property
     def is_aligned(self) -> bool:
         """Whether monthly partitions expire as a whole, and no row too early."""
-        return self.kind != "delete" or self.months is not None
+        return self.kind in {"move", "recompress", "group by"} or self.months is not None
 
 
 def rules_of(engine_full: str) -> tuple[Rule, ...]:

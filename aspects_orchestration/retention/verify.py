@@ -48,7 +48,7 @@ def ttl_is_month_aligned(warehouse: Warehouse, world: World) -> Finding:  # noqa
         if table.role not in {"raw", "chained", "by name"} or table.column is None:
             continue
         for rule in table.rules:
-            if rule.is_aligned and rule.kind != "delete where":
+            if rule.is_aligned:
                 continue
             near = rule.expiry.ttl.whole_months if rule.expiry else world.policy.months or 12
             nearest = month_ttl(near).replace("emission_time", table.column)

@@ -91,19 +91,15 @@ def drop_partitions(warehouse: Warehouse, plan: RebuildPlan, *, say: Callable[[s
 
 
 def chained_tables(warehouse: Warehouse, database: str, table: str) -> list[tuple[str, str]]:
-    """The raw table and every table that materialized views chain behind it, each once, nearest first.
-
-    What hangs behind a view with storage of its own hangs on the view's name, not on that storage.
-    """
-    chain, sources = [(database, table)], [(database, table)]
-    for source_database, source in sources:
+    """The raw table and every table that materialized views chain behind it, each once, nearest first."""
+    chain = [(database, table)]
+    for known_database, known_table in chain:
         for view_database, view, query, uuid in warehouse.rows(
-            "views_of_table", database=source_database, table=source
+            "views_of_table", database=known_database, table=known_table
         ):
             behind = target_of(view_database, view, query, uuid)
             if behind not in chain:
                 chain.append(behind)
-            sources += [one for one in ((view_database, view), behind) if one not in sources]
     return chain
 
 
