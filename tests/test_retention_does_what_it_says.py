@@ -29,6 +29,7 @@ from services.site import Site
 from aspects_orchestration.errors import WarehouseError
 from aspects_orchestration.retention.apply import ChangedWorldError
 from aspects_orchestration.retention.verify import QUESTIONS
+from aspects_orchestration.warehouse.schema import EVENT_SINK_TABLES
 
 __all__ = ["site", "site_of_the_module"]
 
@@ -269,6 +270,28 @@ def test_120_months_are_planned_dropped_and_drawn(site: Site) -> None:
     done = applied(site, asked=world.plan.id)
     assert sum(step.statement == "partition_drop" for step in done.done) == len(gone) * 4 == 107 * 4
     assert set(rows_by_month(site)) == set(months) - set(gone)
+
+
+def test_tables_by_name_keep_their_own_months_and_what_has_no_months_is_left_alone(site: Site) -> None:
+    policy(
+        site,
+        f"raw: {{keep_months: {KEEP}}}\n"
+        "tables: [{name: xapi.pars*, keep_months: 36}, {name: reporting.by_day, keep_months: 3}]\n"
+        "event_sink: {keep_months: 6}",
+    )
+    chain(site)
+    months = months_around(NOW, KEEP, 3)
+    fill(site, months)
+
+    applied(site)
+
+    assert set(rows_by_month(site, "xapi.parsed")) == set(months), "a view's own storage, by the view's name"
+    assert set(rows_by_month(site, "reporting.by_day")) == set(months) - set(due(months, 3, NOW))
+    assert set(rows_by_month(site)) == set(months) - set(due(months, KEEP, NOW))
+    left = {one.what: one.why for one in seen(site).plan.left_alone}
+    assert set(left) == {f"event_sink.{name}" for name in EVENT_SINK_TABLES}
+    assert "the newest of a key counts" in left["event_sink.course_overviews"]
+    assert "user_id" in left["event_sink.external_id"]
 
 
 def test_for_ever_takes_ttls_away(site: Site) -> None:

@@ -1,4 +1,4 @@
-"""Loading and retention: expired months are refused, or stay while an operator wants them; dropped months come back whole."""
+"""Loading and retention: expired months are refused, or stay while they are wanted; dropped months come back whole."""
 
 from __future__ import annotations
 
@@ -101,8 +101,8 @@ def test_who_may_not_stop_ttl_merges_is_told_that_the_rows_go(loaded: Site) -> N
         admin=True,
     )
     loaded.sql(
-        "CREATE MATERIALIZED VIEW elsewhere.expiring_mv TO elsewhere.expiring AS SELECT emission_time FROM"
-        f" {RAW}",
+        "CREATE MATERIALIZED VIEW elsewhere.expiring_mv TO elsewhere.expiring AS"
+        " SELECT emission_time FROM xapi.xapi_events_all",
         admin=True,
     )
     policy(loaded, "raw: {keep_months: forever}")

@@ -156,14 +156,18 @@ def _still_there(warehouse: Warehouse, steps: Sequence[Step]) -> list[Step]:
             "retention_partitions", database=database, tables=tables
         ):
             states[f"{database}.{table}", str(partition_id)] = f"{rows}/{block}"
-    for step in steps:
-        state = states.get((step.target, step.partition_id))
+    left = [(step, states.get((_table_of(step), step.partition_id))) for step in steps]
+    for step, state in left:
         if state not in {None, step.was}:
             raise ChangedWorldError(
                 f"rows have come into partition {step.partition_id} of {step.target} since the plan was made",
                 do="It was not dropped. Run with dry_run again, and look at the new plan.",
             )
-    return [step for step in steps if (step.target, step.partition_id) in states]
+    return [step for step, state in left if state is not None]
+
+
+def _table_of(step: Step) -> str:
+    return f"{step.parameters['database']}.{step.parameters['table']}"
 
 
 def _do(
@@ -187,7 +191,7 @@ def _do(
     size = _ANY_SIZE if step.statement in {"partition_drop", "table_drop"} else {}
     warehouse.run_statement(step.sql(plan.cluster), step="retention", settings={**_WAIT, **size})
     if step.statement == "ttl_merges_start":
-        log_ttl_merges(settings, warehouse, "started", [step.target], step.why)
+        log_ttl_merges(settings, warehouse, "started", [_table_of(step)], step.why)
 
 
 def _told(

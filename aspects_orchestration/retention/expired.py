@@ -51,7 +51,7 @@ def refuse_expired(
                 do="Raise ASPECTS_DATA_TTL_EXPRESSION (or keep_months in retention.yaml), hold the month there, give `since`"
                 " behind that date, or set `allow_expired: true`.",
             )
-    for name, rule in _dropping(settings, warehouse, window, month, now):
+    for name, _, rule in _dropping(settings, warehouse, window, month, now):
         if policy.exception_for(name) is None:
             raise ExpiredError(
                 f"{month} is kept by the policy, but {name} has the TTL {rule.text}, by which ClickHouse drops it as soon as"
@@ -87,11 +87,11 @@ def keep_loaded(
             f"{month} was due to go on {due:%Y-%m-%d}: the next real run of apply_retention drops it, unless it is held"
         )
     stopped: list[str] = []
-    for name, rule in _dropping(settings, warehouse, window, month, now):
+    for name, table, rule in _dropping(settings, warehouse, window, month, now):
         if dry_run:
             say(f"TTL merges of {name} would be stopped first: its TTL is {rule.text}")
             continue
-        database, _, table = name.partition(".")
+        database = name.partition(".")[0]
         try:
             warehouse.run("ttl_merges_stop", database=database, table=table)
         except WarehouseError as error:
@@ -100,7 +100,7 @@ def keep_loaded(
                 f" {rule.text}. {error}"
             )
             continue
-        stopped.append(name)
+        stopped.append(f"{database}.{table}")
         say(
             f"TTL merges of {name} are stopped, so that {month} stays; they start again with the next real run of"
             " apply_retention, or when ClickHouse restarts, and then these rows go unless the month is held"
@@ -110,13 +110,17 @@ def keep_loaded(
 
 def _dropping(
     settings: Settings, warehouse: Warehouse, window: Window, month: str, now: datetime
-) -> list[tuple[str, Rule]]:
-    """The raw table and those behind it whose TTL has expired for rows of the window, with the rule."""
+) -> list[tuple[str, str, Rule]]:
+    """The raw table and those behind it whose TTL has expired for rows of the window.
+
+    Returns:
+        The name by which people know the table, that of the table itself, and the rule.
+    """
     chain = chained_tables(warehouse, settings.xapi_database, settings.raw_xapi_table)
     found = []
-    for database, table, _, _, engine_full in warehouse.rows("retention_tables"):
+    for database, table, known_as, _, engine_full in warehouse.rows("retention_tables"):
         for rule in rules_of(engine_full) if (database, table) in chain else ():
             expired = rule.expiry is not None and rule.expiry.ttl.expires(window.start) <= now
             if expired and month.replace("-", "") not in rule.kept:
-                found.append((f"{database}.{table}", rule))
+                found.append((f"{database}.{known_as}", str(table), rule))
     return found

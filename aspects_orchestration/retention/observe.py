@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Literal
 
@@ -57,6 +57,7 @@ class Table:
 
     Attributes:
         database, name: of the table that holds the rows; of a view with storage of its own, that storage.
+        known_as: its name, or that of the view whose storage it is.
         role: why it is looked at.
         partition_key: expression; empty for none.
         column: the time column that it is partitioned by month on; None where it is not partitioned by month.
@@ -67,6 +68,7 @@ class Table:
 
     database: str
     name: str
+    known_as: str
     role: Role
     partition_key: str
     column: str | None
@@ -76,8 +78,8 @@ class Table:
 
     @property
     def full_name(self) -> str:
-        """`database.table`."""
-        return f"{self.database}.{self.name}"
+        """`database.table`, by which people and policies know it."""
+        return f"{self.database}.{self.known_as}"
 
     @property
     def bytes(self) -> int:
@@ -166,13 +168,15 @@ def _tables(settings: Settings, policy: Policy, warehouse: Warehouse) -> list[Ta
     raw = (settings.xapi_database, settings.raw_xapi_table)
     chain = chained_tables(warehouse, *raw)
     found: dict[tuple[str, str], Table] = {}
-    for database, name, _, partition_key, engine_full in warehouse.rows("retention_tables"):
-        role = _role(settings, policy, chain, str(database), str(name))
+    for database, name, known_as, partition_key, engine_full in warehouse.rows("retention_tables"):
+        role = _role(settings, policy, chain, str(database), str(name), str(known_as))
         if role is not None:
             monthly = _MONTHLY.match(partition_key)
             column = monthly[1] if monthly else None
             rules, own = rules_of(engine_full), settings_of(engine_full)
-            found[database, name] = Table(database, name, role, partition_key, column, rules, own, ())
+            found[database, name] = Table(
+                database, name, known_as, role, partition_key, column, rules, own, ()
+            )
     order = {one: number for number, one in enumerate(chain)}
     return sorted(
         found.values(), key=lambda one: (order.get((one.database, one.name), len(order)), one.full_name)
@@ -180,7 +184,12 @@ def _tables(settings: Settings, policy: Policy, warehouse: Warehouse) -> list[Ta
 
 
 def _role(
-    settings: Settings, policy: Policy, chain: list[tuple[str, str]], database: str, name: str
+    settings: Settings,
+    policy: Policy,
+    chain: list[tuple[str, str]],
+    database: str,
+    name: str,
+    known_as: str,
 ) -> Role | None:
     if (database, name) == chain[0]:
         return "raw"
@@ -190,7 +199,7 @@ def _role(
         return "leftover log" if _LEFTOVER.search(name) else "system log"
     if database == settings.orchestration_database:
         return None
-    if policy.exception_for(f"{database}.{name}") is not None:
+    if policy.exception_for(f"{database}.{known_as}") is not None:
         return "by name"
     return "event sink" if database == settings.event_sink_database else None
 
@@ -203,9 +212,7 @@ def _with_partitions(warehouse: Warehouse, tables: list[Table]) -> Iterable[Tabl
             partitions.setdefault((database, str(table)), []).append(_partition(row))
     for one in tables:
         own = tuple(partitions.get((one.database, one.name), ()))
-        yield Table(
-            one.database, one.name, one.role, one.partition_key, one.column, one.rules, one.settings, own
-        )
+        yield replace(one, partitions=own)
 
 
 def _partition(row: list[object]) -> Partition:

@@ -381,7 +381,7 @@ class _Planning:
 
     def start_steps(self) -> Iterator[Step]:
         """TTL merges that loads of expired months stopped: they go on once the TTLs say what is to be kept."""
-        tables = {table.full_name: table for table in self.observed.tables}
+        tables = {f"{one.database}.{one.name}": one for one in self.observed.tables}
         for name, why in self.observed.stopped.items():
             if name in tables:
                 yield _step("ttl_merges_start", tables[name], why=why, was="stopped")

@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 from pydantic import SecretStr
-from services.site import Site
 
 from aspects_orchestration.retention.apply import UNSEEN, Applied, apply_plan, only_one
 from aspects_orchestration.retention.log import log_held
@@ -22,6 +21,7 @@ from aspects_orchestration.settings import ClickHouseAddress
 from aspects_orchestration.tracking.stores import S3Options
 from aspects_orchestration.warehouse import server
 from aspects_orchestration.warehouse.client import Warehouse
+from services.site import Site
 
 RAW = "xapi.xapi_events_all"
 _BEHIND = {
@@ -141,7 +141,7 @@ def engine_of(site: Site, table: str) -> str:
         site.sql(f"SELECT engine_full FROM system.tables WHERE {where} FORMAT TSVRaw", admin=True)
         .decode()
         .strip()
-    )  # noqa: S608
+    )
 
 
 def settle(site: Site) -> None:
