@@ -5,7 +5,18 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import pytest
-from services.retention import RAW, Archive, applied, engine_of, policy, rows_by_month, seen, settle
+from services.retention import (
+    RAW,
+    Archive,
+    applied,
+    engine_of,
+    policy,
+    rows_by_month,
+    seen,
+    server_of_the_module,
+    settle,
+    site,
+)
 from services.site import Site
 from services.views import chain_views, counts
 
@@ -15,6 +26,8 @@ from aspects_orchestration.retention.expired import ExpiredError, keep_loaded
 from aspects_orchestration.retention.verify import QUESTIONS
 from aspects_orchestration.samples import SampleSpec
 from aspects_orchestration.window import month_window
+
+__all__ = ["server_of_the_module", "site"]
 
 MONTH = "2024-05"
 

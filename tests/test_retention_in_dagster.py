@@ -20,8 +20,8 @@ from services.retention import (
     policy,
     rows_by_month,
     seen,
+    server_of_the_module,
     site,
-    site_of_the_module,
 )
 from services.site import Site
 
@@ -30,7 +30,7 @@ from aspects_orchestration.retention.plan import Step
 from aspects_orchestration.retention.verify import QUESTIONS, expiring_unarchived
 from aspects_orchestration.sensors.retention import unarchived_months_expire
 
-__all__ = ["site", "site_of_the_module"]
+__all__ = ["server_of_the_module", "site"]
 
 NOW = datetime.now(UTC)
 KEEP = 12

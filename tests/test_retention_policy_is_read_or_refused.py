@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from services.retention import RAW, chain, engine_of, policy, seen, site, site_of_the_module
+from services.retention import RAW, chain, engine_of, policy, seen, server_of_the_module, site
 from services.site import Site
 
 from aspects_orchestration.errors import SettingsError
@@ -17,7 +17,7 @@ from aspects_orchestration.retention.rules import rules_of, settings_of
 from aspects_orchestration.retention.verify import QUESTIONS
 from aspects_orchestration.warehouse.ttl import DataTtl, parse_ttl
 
-__all__ = ["site", "site_of_the_module"]
+__all__ = ["server_of_the_module", "site"]
 
 YEAR = "toDateTime(emission_time) + INTERVAL 1 YEAR"
 

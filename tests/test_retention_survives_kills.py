@@ -19,13 +19,13 @@ from services.retention import (
     policy,
     rows_by_month,
     seen,
+    server_of_the_module,
     site,
-    site_of_the_module,
 )
 from services.runs import assert_gone, said
 from services.site import Site
 
-__all__ = ["site", "site_of_the_module"]
+__all__ = ["server_of_the_module", "site"]
 
 NOW = datetime.now(UTC)
 KEEP = 12
@@ -44,7 +44,7 @@ def start(site: Site, asked: str) -> subprocess.Popen[bytes]:
 def test_killed_anywhere_and_run_again_with_the_same_plan(site: Site, words: str) -> None:
     policy(site, f"{{raw: {{keep_months: {KEEP}}}, require_archive: false}}")
     chain(site)
-    months = months_around(NOW, KEEP, 12)
+    months = months_around(NOW, KEEP, 5)
     fill(site, months)
     left = set(months) - set(due(months, KEEP, NOW))
     asked = seen(site, archive=None).plan

@@ -36,7 +36,7 @@ def retention_policies() -> dg.AssetsDefinition:
     ) -> dg.MaterializeResult[None]:
         settings = load_settings()
         try:
-            warehouse = clickhouse.warehouse(run_id=context.run_id)
+            warehouse = clickhouse.warehouse(run_id=context.run.run_id)
             world = look(settings, warehouse, s3=log_storage.s3(), now=utc_now())
             log_held(settings, warehouse, world.plan)
         except AspectsError as error:

@@ -41,12 +41,13 @@ def refuse_expired(
     """
     policy = site_policy(settings)
     raw = f"{settings.xapi_database}.{settings.raw_xapi_table}"
-    if policy.months is not None and policy.hold_of(raw, month, now) is None:
-        cutoff = DataTtl(policy.months, "month").cutoff(now)
+    months = policy.months_of_raw(raw)
+    if months is not None and policy.hold_of(raw, month, now) is None:
+        cutoff = DataTtl(months, "month").cutoff(now)
         if window.start < cutoff:
             part = "" if window.end <= cutoff else "partly "
             raise ExpiredError(
-                f"{month} is {part}older than {policy.source} keeps ({shown_months(policy.months)}): what was emitted before"
+                f"{month} is {part}older than {policy.source} keeps ({shown_months(months)}): what was emitted before"
                 f" {cutoff:%Y-%m-%d} is dropped soon after it is loaded",
                 do="Raise ASPECTS_DATA_TTL_EXPRESSION (or keep_months in retention.yaml), hold the month there, give `since`"
                 " behind that date, or set `allow_expired: true`.",
@@ -81,8 +82,9 @@ def keep_loaded(
         say: told of it.
     """
     policy = site_policy(settings)
-    if policy.months is not None and goes_at(month, policy.months) <= now:
-        due = goes_at(month, policy.months)
+    months = policy.months_of_raw(f"{settings.xapi_database}.{settings.raw_xapi_table}")
+    if months is not None and goes_at(month, months) <= now:
+        due = goes_at(month, months)
         say(
             f"{month} was due to go on {due:%Y-%m-%d}: the next real run of apply_retention drops it, unless it is held"
         )

@@ -110,6 +110,11 @@ class Policy:
         """The exception that names a table (`database.table`), if there is one."""
         return next((one for one in self.tables if fnmatchcase(table, one.pattern)), None)
 
+    def months_of_raw(self, raw: str) -> int | None:
+        """Months to keep in the raw table (`database.table`), be it by its own name; None: for ever."""
+        exception = self.exception_for(raw)
+        return self.months if exception is None else exception.months
+
     def hold_of(self, table: str, month: str, now: datetime) -> Hold | None:
         """The hold on a month of a table at a time, if there is one."""
         return next((hold for hold in self.holds if hold.holds(table, month, now)), None)

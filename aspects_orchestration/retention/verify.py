@@ -110,8 +110,9 @@ def no_month_is_missing(warehouse: Warehouse, world: World) -> Finding:
         return Finding(False, "there is no raw table that this user can see")
     there = {one.month for one in raw.partitions}
     lines, looked_at = [], 0
+    months = policy.months_of_raw(raw.full_name)
     for month, events, files in catalog_by_month(warehouse, settings.orchestration_database):
-        due = policy.months is not None and goes_at(month, policy.months) <= world.now
+        due = months is not None and goes_at(month, months) <= world.now
         if month < settings.first_month or (due and policy.hold_of(raw.full_name, month, world.now) is None):
             continue
         looked_at += 1

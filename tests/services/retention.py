@@ -47,22 +47,25 @@ _BEHIND = {
 
 
 @pytest.fixture(scope="module")
-def site_of_the_module(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """A server for all tests of a module."""
+def server_of_the_module(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The home of a server for all tests of a module."""
     made = Site(tmp_path_factory.mktemp("retention"))
     made.logs.mkdir()
-    yield made
+    made.warehouse()
+    yield made.home
     server.stop(made.home)
 
 
 @pytest.fixture
-def site(site_of_the_module: Site, tmp_path: Path) -> Site:
-    """A site with the module's server, in which nothing stands yet."""
-    server.ensure_running(site_of_the_module.home)
+def site(server_of_the_module: Path, tmp_path: Path) -> Site:
+    """A site of its own on the module's server, in which nothing stands yet."""
+    made = Site(tmp_path)
+    made.logs.mkdir()
+    made.home.symlink_to(server_of_the_module)
     for database in ("xapi", "reporting", "event_sink", "elsewhere", "aspects_orchestration"):
-        site_of_the_module.sql(f"DROP DATABASE IF EXISTS {database} SYNC", admin=True)
-    site_of_the_module.sql("SYSTEM START TTL MERGES", admin=True)
-    return Site(site_of_the_module.folder, {"ASPECTS_TRACKING_LOG_ARCHIVE": str(tmp_path / "archive")})
+        made.sql(f"DROP DATABASE IF EXISTS {database} SYNC", admin=True)
+    made.sql("SYSTEM START TTL MERGES", admin=True)
+    return made
 
 
 @dataclass(frozen=True)
@@ -103,22 +106,19 @@ def months_around(now: datetime, keep: int, due: int) -> list[str]:
 
 
 def fill(site: Site, months: Iterable[str], rows: int = 10) -> None:
-    """Insert statements spread over each month; the views follow."""
-    for month in months:
-        site.sql(
-            f"INSERT INTO {RAW} SELECT generateUUIDv4(), toDateTime64('{month}-01 06:00:00', 6)"
-            f' + toIntervalHour(number % 600), \'{{"verb": "v"}}\' FROM numbers({rows})',
-            admin=True,
-        )
+    """Insert statements into each month; the views follow."""
+    firsts = ", ".join(f"toDateTime64('{month}-01 06:00:00', 6)" for month in months)
+    site.sql(
+        f'INSERT INTO {RAW} SELECT generateUUIDv4(), moment + toIntervalHour(number), \'{{"verb": "v"}}\''  # noqa: S608
+        f" FROM numbers({rows}) ARRAY JOIN [{firsts}] AS moment SETTINGS max_partitions_per_insert_block = 0",
+        admin=True,
+    )
 
 
 def rows_by_month(site: Site, table: str = RAW) -> dict[str, int]:
     """Rows of a table by month."""
-    found = site.sql(
-        f"SELECT formatDateTime(emission_time, '%Y-%m') AS month, count() FROM {table} GROUP BY month ORDER BY month"
-        " FORMAT TSV",
-        admin=True,
-    )
+    query = f"SELECT formatDateTime(emission_time, '%Y-%m') AS month, count() FROM {table} GROUP BY month ORDER BY month"  # noqa: S608
+    found = site.sql(f"{query} FORMAT TSV", admin=True)
     return {month: int(rows) for month, rows in (line.split("\t") for line in found.decode().splitlines())}
 
 
@@ -136,12 +136,8 @@ def parts(site: Site, *databases: str) -> list[str]:
 def engine_of(site: Site, table: str) -> str:
     """Engine, TTL and settings of a table as ClickHouse shows them."""
     database, _, name = table.partition(".")
-    where = f"database = '{database}' AND name = '{name}'"
-    return (
-        site.sql(f"SELECT engine_full FROM system.tables WHERE {where} FORMAT TSVRaw", admin=True)
-        .decode()
-        .strip()
-    )
+    query = f"SELECT engine_full FROM system.tables WHERE database = '{database}' AND name = '{name}' FORMAT TSVRaw"  # noqa: S608
+    return site.sql(query, admin=True).decode().strip()
 
 
 def settle(site: Site) -> None:
