@@ -195,6 +195,13 @@ class _Given(BaseSettings):
             "toDateTime(emission_time) + INTERVAL 1 YEAR",
         )
     )
+    retention_file: Annotated[str, AfterValidator(existing_file), BeforeValidator(stripped)] | None = (
+        _setting(
+            "ASPECTS_RETENTION_FILE",
+            "Path of `retention.yaml`: months to keep by table, legal holds, whether the archive must come first.",
+            "`retention.yaml` in the checkout, if there is one",
+        )
+    )
     enable_pii: _Boolean = _setting(
         "ASPECTS_ENABLE_PII", "Let personal data into ClickHouse.", "false", default=False
     )
@@ -346,6 +353,7 @@ class Settings:
     event_sink_database: str
     orchestration_database: str
     data_ttl_expression: str
+    retention_file: Path | None
     enable_pii: bool
     lms_root_url: str
     agent_ifi_type: AgentIfiType
@@ -568,6 +576,7 @@ class _Resolution:
             event_sink_database=given.event_sink_database,
             orchestration_database=given.orchestration_database,
             data_ttl_expression=self._ttl(clickhouse is None),
+            retention_file=self._retention_file(),
             enable_pii=given.enable_pii,
             lms_root_url=self._lms_root_url(),
             agent_ifi_type=given.agent_ifi_type,
@@ -727,6 +736,13 @@ class _Resolution:
             return ""
         return "toDateTime(emission_time) + INTERVAL 1 YEAR"
 
+    def _retention_file(self) -> Path | None:
+        beside = against_project("retention.yaml")
+        if self._given.retention_file is None and beside.is_file():
+            self._origins["ASPECTS_RETENTION_FILE"] = "default (it is there)"
+            return beside
+        return Path(self._given.retention_file) if self._given.retention_file else None
+
     def _lms_root_url(self) -> str:
         given = self._given
         if given.lms_host is not None and self._rank("LMS_HOST") < self._rank("LMS_ROOT_URL"):
@@ -854,6 +870,7 @@ def effective_settings(settings: Settings) -> tuple[EffectiveSetting, ...]:
         "ASPECTS_EVENT_SINK_DATABASE": settings.event_sink_database,
         "ASPECTS_ORCHESTRATION_DATABASE": settings.orchestration_database,
         "ASPECTS_DATA_TTL_EXPRESSION": settings.data_ttl_expression,
+        "ASPECTS_RETENTION_FILE": str(settings.retention_file or ""),
         "ASPECTS_ENABLE_PII": str(settings.enable_pii).lower(),
         "LMS_ROOT_URL": settings.lms_root_url,
         "XAPI_AGENT_IFI_TYPE": settings.agent_ifi_type,

@@ -88,7 +88,7 @@ class Bench:
     def fill(self, rows: int) -> None:
         """Fill the month with statements of others: of another id, spread over the month, as large as most are."""
         self.query(
-            "INSERT INTO xapi.xapi_events_all SELECT generateUUIDv4(),"  # noqa: S608  a number of the command line's
+            "INSERT INTO xapi.xapi_events_all SELECT generateUUIDv4(),"
             " toDateTime64('2024-05-01 00:00:00', 6) + toIntervalMicrosecond(rand64() % 2678400000000),"
             f" concat('{{\"id\":\"', toString(number), '\",', repeat('\"some\":\"thing\",', 75), '}}')"
             f" FROM numbers({rows:d})"

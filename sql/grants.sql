@@ -74,6 +74,15 @@ GRANT TRUNCATE, ALTER DELETE ON `event_sink`.user_profile TO `aspects_pipeline`;
 GRANT ALTER UPDATE(username) ON `event_sink`.course_enrollment TO `aspects_pipeline`;
 GRANT SYSTEM RELOAD DICTIONARY ON *.* TO `aspects_pipeline`;
 
+-- Optional, for retention alone (job apply_retention): TTLs, the settings that go with them, and their marks. Expired
+-- partitions are dropped with the rights of mode rebuild. Other databases that retention.yaml names need the same.
+GRANT ALTER TTL, ALTER SETTINGS, ALTER MATERIALIZE TTL ON `xapi`.* TO `aspects_pipeline`;
+GRANT ALTER TTL, ALTER SETTINGS, ALTER MATERIALIZE TTL ON `reporting`.* TO `aspects_pipeline`;
+
+-- Optional, for loads of expired months (allow_expired): TTL merges are stopped first, and started again by apply_retention.
+GRANT SYSTEM TTL MERGES ON `xapi`.* TO `aspects_pipeline`;
+GRANT SYSTEM TTL MERGES ON `reporting`.* TO `aspects_pipeline`;
+
 -- Only with CLICKHOUSE_CLUSTER_NAME: ON CLUSTER statements in the project's own database.
 GRANT CLUSTER ON *.* TO `aspects_pipeline`;
 GRANT TABLE ENGINE ON ReplicatedMergeTree TO `aspects_pipeline`;

@@ -13,8 +13,8 @@ from services.site import Site
 from services.tls import certificate, tls_in_front_of
 
 from aspects_orchestration.errors import WarehouseError
-from aspects_orchestration.replay.plan import ExpiredError
 from aspects_orchestration.resources.clickhouse import schema_names
+from aspects_orchestration.retention.expired import ExpiredError
 from aspects_orchestration.samples import SampleSpec
 from aspects_orchestration.settings import ClickHouseAddress
 from aspects_orchestration.tracking.stores import open_store

@@ -10,6 +10,7 @@ import pytest
 from aspects_orchestration.checks.personal_data import QUESTIONS as OF_PEOPLE
 from aspects_orchestration.definitions import defs
 from aspects_orchestration.lms.compare import QUESTIONS as OF_COPIES
+from aspects_orchestration.retention.verify import QUESTIONS as RETENTION_QUESTIONS
 from aspects_orchestration.warehouse.verify import QUESTIONS
 
 LMS_TABLES = (
@@ -39,6 +40,12 @@ ASSETS = {
         "deps": set(),
         "partitioned": False,
     },
+    "retention_policies": {
+        "group": "retention",
+        "kinds": {"clickhouse"},
+        "deps": {"xapi_events_all"},
+        "partitioned": False,
+    },
 }
 COPY_CHECKS = {"row_counts_match_lms", "rows_gone_from_lms", "copied_lately", "no_repeated_newest_rows"}
 CHECKS = {
@@ -51,13 +58,24 @@ CHECKS = {
     "schema_is_upstreams",
     "views_have_followed",
 }
+RETENTION_CHECKS = {
+    "ttl_equals_policy",
+    "ttl_is_month_aligned",
+    "raw_table_has_a_ttl",
+    "nothing_outlives_its_policy",
+    "no_month_is_missing",
+    "system_logs_within_their_share",
+    "held_partitions_stand",
+}
 JOBS = {
+    "apply_retention",
     "backfill_xapi_events_all",
     "check_lms_tables",
     "check_xapi_events_all",
     "copy_lms_tables",
     "delete_retired_users",
     "empty_personal_data",
+    "observe_retention",
     "observe_tracking_logs",
 }
 SCHEDULES = {
@@ -65,8 +83,10 @@ SCHEDULES = {
     "delete_retired_users_daily": ("delete_retired_users", "30 4 * * *"),
     "load_current_month_nightly": ("backfill_xapi_events_all", "0 2 * * *"),
     "observe_tracking_logs_nightly": ("observe_tracking_logs", "30 1 * * *"),
+    "observe_retention_weekly": ("observe_retention", "0 3 * * 1"),
+    "apply_retention_weekly": ("apply_retention", "0 4 * * 1"),
 }
-SENSORS = {"replay_quarantine_when_they_arrive"}
+SENSORS = {"replay_quarantine_when_they_arrive", "unarchived_months_expire"}
 RESOURCES = {"clickhouse", "log_storage"}
 COPY_CONFIG = {
     "mode",
@@ -80,6 +100,7 @@ COPY_CONFIG = {
     "dry_run",
 }
 CONFIG = {"mode", "since", "until", "dry_run", "source", "allow_expired", "allow_loss", "verify"}
+APPLY_CONFIG = {"dry_run", "plan"}
 
 
 @pytest.fixture(scope="module")
@@ -122,6 +143,7 @@ def test_checks_jobs_schedules_sensors_and_resources_are_these(repository: dg.Re
     for table in LMS_TABLES:
         assert checks[table] == COPY_CHECKS | set(OF_PEOPLE.get(table, {}))
     assert checks["course_blocks"] == {"copied_lately", "no_repeated_newest_rows"}
+    assert checks["retention_policies"] == set(RETENTION_QUESTIONS) == RETENTION_CHECKS
     assert {job.name for job in repository.get_all_jobs() if not job.name.startswith("__")} == JOBS
     schedules = {one.name: (one.job_name, one.cron_schedule) for one in repository.schedule_defs}
     assert schedules == SCHEDULES
@@ -166,6 +188,16 @@ def test_course_blocks_are_observed_where_the_cms_writes_them(
     assert "observe_course_blocks" in {job.name for job in repository.get_all_jobs()}
     schedules = {one.name: one.job_name for one in repository.schedule_defs}
     assert schedules["observe_course_blocks_daily"] == "observe_course_blocks"
+
+
+def test_applying_retention_takes_this_config(repository: dg.RepositoryDefinition) -> None:
+    (op,) = repository.get_job("apply_retention").graph.node_defs
+    assert isinstance(op, dg.OpDefinition)
+    assert set(op.config_schema.config_type.fields) == APPLY_CONFIG  # type: ignore[union-attr]
+
+
+def test_no_sensor_watches_until_it_is_switched_on(repository: dg.RepositoryDefinition) -> None:
+    assert {one.default_status for one in repository.sensor_defs} == {dg.DefaultSensorStatus.STOPPED}
 
 
 def test_no_schedule_runs_until_it_is_switched_on(repository: dg.RepositoryDefinition) -> None:

@@ -19,6 +19,8 @@ from aspects_orchestration.assets.xapi_events_all import LoadConfig
 from aspects_orchestration.checks.personal_data import QUESTIONS as OF_PEOPLE
 from aspects_orchestration.lms.compare import QUESTIONS as OF_COPIES
 from aspects_orchestration.lms.course_blocks import COLUMNS as COURSE_BLOCKS_COLUMNS
+from aspects_orchestration.retention.policy import read_policy
+from aspects_orchestration.retention.verify import QUESTIONS as RETENTION_QUESTIONS
 from aspects_orchestration.settings import documented_settings
 from aspects_orchestration.tracking.lines import QUARANTINE_REASONS, SKIP_REASONS
 from aspects_orchestration.warehouse import server
@@ -96,6 +98,23 @@ def test_every_document_is_reached_from_the_readme() -> None:
 def test_every_check_is_described_as_it_describes_itself() -> None:
     rows = _rows(ROOT / "docs/accounts-and-checks.md", "check")
     assert rows == {name: question.__doc__ for name, question in QUESTIONS.items()}
+    rows = _rows(ROOT / "docs/accounts-and-checks.md", "check of retention")
+    assert rows == {name: question.__doc__ for name, question in RETENTION_QUESTIONS.items()}
+
+
+def test_the_example_of_a_retention_file_is_read(tmp_path: Path) -> None:
+    (text,) = [
+        body for kind, body in _BLOCK.findall((ROOT / "docs/retention.md").read_text()) if kind == "yaml"
+    ]
+    file = tmp_path / "retention.yaml"
+    file.write_text(text)
+    found = read_policy("", file)
+    assert found.holds
+    assert found.tables
+    keys = set(re.findall(r"^([a-z_]+):", text, re.MULTILINE))
+    assert keys == {
+        *("raw", "tables", "event_sink", "system_logs", "staging", "quarantine", "require_archive", "holds")
+    }
 
 
 def test_every_check_of_people_and_courses_is_described_as_it_describes_itself() -> None:

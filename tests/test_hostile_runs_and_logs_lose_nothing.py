@@ -1,4 +1,3 @@
-# ruff: noqa: S608  every table named here is made here
 """Logs that change under a load, workers that are killed, runs that sleep, and sites with more users than memory."""
 
 from __future__ import annotations

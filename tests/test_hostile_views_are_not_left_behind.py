@@ -1,4 +1,3 @@
-# ruff: noqa: S608  every table named here is made here
 """Materialized views behind the raw table follow every insert, or a check says that they did not."""
 
 from __future__ import annotations

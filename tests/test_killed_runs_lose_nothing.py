@@ -111,7 +111,7 @@ def wait_until_staged(site: Site, files: int) -> None:
     while time.monotonic() < deadline:
         table = site.sql(names, admin=True).decode().strip()
         if table:
-            count = f"SELECT uniqExact(file) FROM aspects_orchestration.{table}"  # noqa: S608  a name of the server's own
+            count = f"SELECT uniqExact(file) FROM aspects_orchestration.{table}"
             if int(site.sql(count, admin=True)) >= files:
                 return
         time.sleep(0.05)

@@ -22,7 +22,7 @@ def state(site: Site) -> tuple[bytes, dict[str, bytes], dict[Path, bytes]]:
         admin=True,
     )
     contents = {
-        name: site.sql(f"SELECT * FROM {name} ORDER BY ALL FORMAT TSV", admin=True)  # noqa: S608  names of its own
+        name: site.sql(f"SELECT * FROM {name} ORDER BY ALL FORMAT TSV", admin=True)
         for name in (
             "xapi.xapi_events_all",
             "reporting.by_event",

@@ -21,6 +21,7 @@ from aspects_orchestration.replay.reading import transformer_reader
 from aspects_orchestration.replay.result import LoadResult, utc_now
 from aspects_orchestration.resources.clickhouse import ClickHouseResource
 from aspects_orchestration.resources.log_storage import LogStorageResource
+from aspects_orchestration.retention.expired import keep_loaded
 from aspects_orchestration.samples.first_use import write_sample
 from aspects_orchestration.settings import load_settings
 from aspects_orchestration.warehouse.client import Warehouse
@@ -59,7 +60,8 @@ class LoadConfig(dg.Config):
         " month quarantined. Or files to restrict to: URIs, paths or names, by comma.",
     )
     allow_expired: bool = Field(
-        False, description="Load a month that ASPECTS_DATA_TTL_EXPRESSION says ClickHouse will soon drop."
+        False,
+        description="Load a month that the retention policy or a table's TTL drops; TTL merges are stopped first.",
     )
     allow_loss: bool = Field(
         False,
@@ -117,6 +119,16 @@ def xapi_events_all(months: dg.PartitionsDefinition) -> dg.AssetsDefinition:
             request = config.request(context.partition_key)
             warehouse = clickhouse.warehouse(run_id=context.run_id)
             plan = make_plan(settings, request, warehouse, reader=transformer_reader(), s3=s3, now=utc_now())
+            if request.allow_expired:
+                keep_loaded(
+                    settings,
+                    warehouse,
+                    plan.window,
+                    request.month,
+                    utc_now(),
+                    dry_run=request.dry_run,
+                    say=context.log.info,
+                )
             result = load_month(settings, plan, warehouse, s3=s3, say=context.log.info)
         except AspectsError as error:
             # The message says all there is to say; our own traceback would only bury it.

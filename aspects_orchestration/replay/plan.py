@@ -12,23 +12,19 @@ from pathlib import Path
 
 from aspects_orchestration.errors import AspectsError, LogStoreError
 from aspects_orchestration.replay.same_site import refuse_other_actors
+from aspects_orchestration.retention.expired import refuse_expired
 from aspects_orchestration.settings import Settings
 from aspects_orchestration.tracking import quarantine
 from aspects_orchestration.tracking.catalog import Verdict, select
 from aspects_orchestration.tracking.stores import LogFile, S3Options, list_all, open_store
 from aspects_orchestration.warehouse.client import Warehouse
 from aspects_orchestration.warehouse.records import look_up
-from aspects_orchestration.warehouse.ttl import parse_ttl
 from aspects_orchestration.window import Window, month_window, narrowed, partition_id
 from aspects_orchestration.xapi.identities import EVENT_SINK, LMS, SiteSource, Source, answers_of
 from aspects_orchestration.xapi.identities_files import index_file, throw_away_expired
 from aspects_orchestration.xapi.identities_lookups import PATIENCE_S
 
 _STAGING = "staging"
-
-
-class ExpiredError(AspectsError):
-    """The month is older than the TTL keeps."""
 
 
 class NoLogsError(AspectsError):
@@ -135,7 +131,7 @@ def make_plan(
 
     Raises:
         WindowError: an impossible month, since or until.
-        ExpiredError: the TTL would drop what is loaded.
+        ExpiredError: the policy, or a table's TTL, would drop what is loaded.
         OtherActorsError: statements stand there that name actors or the LMS otherwise than the settings say.
         NoLogsError: there are no logs at all, or a file asked for is not there.
         LogStoreError, IdentityError, WarehouseError: what their texts say.
@@ -152,7 +148,7 @@ def make_plan(
             do="Set ASPECTS_TRACKING_LOGS to the folder or URI prefix of the site's tracking logs.",
         )
     if not request.allow_expired:
-        refuse_expired(settings, window, request.month, now)
+        refuse_expired(settings, warehouse, window, request.month, now)
     if request.mode is not Mode.REBUILD:
         refuse_other_actors(settings, warehouse, request.month, window)
     site = site_source(settings, s3, run_id=warehouse.run_id)
@@ -160,25 +156,6 @@ def make_plan(
     files = tuple(_files(settings, request, warehouse, window, reader, s3, verdicts))
     load = _load_name(settings, request, window, reader, site, files)
     return LoadPlan(request, window, files, site, load, reader, verdicts)
-
-
-def refuse_expired(settings: Settings, window: Window, month: str, now: datetime) -> None:
-    """Refuse a window whose events the TTL would drop.
-
-    Raises:
-        ExpiredError: all or a part of it is older than ASPECTS_DATA_TTL_EXPRESSION keeps.
-    """
-    ttl = parse_ttl(settings.data_ttl_expression)
-    if ttl is None:
-        return
-    cutoff = ttl.cutoff(now)
-    if window.start < cutoff:
-        part = "" if window.end <= cutoff else "partly "
-        raise ExpiredError(
-            f"{month} is {part}older than ASPECTS_DATA_TTL_EXPRESSION keeps: what was emitted before"
-            f" {cutoff:%Y-%m-%d} is dropped by ClickHouse soon after it is loaded",
-            do="Raise ASPECTS_DATA_TTL_EXPRESSION, give `since` behind that date, or set `allow_expired: true`.",
-        )
 
 
 def site_source(settings: Settings, s3: S3Options, *, run_id: str | None = None) -> SiteSource:

@@ -130,13 +130,20 @@ class Warehouse:
         self, name: str, *, step: str = "", settings: Mapping[str, object] | None = None, **parameters: object
     ) -> None:
         """Run `sql/<name>.sql` for its effect; DDL goes to the whole cluster where there is one."""
-        found = ddl(name, cluster=self.cluster, **parameters)
+        self.run_statement(
+            ddl(name, cluster=self.cluster, **parameters), step=step or name, settings=settings
+        )
+
+    def run_statement(
+        self, found: Statement, *, step: str, settings: Mapping[str, object] | None = None
+    ) -> None:
+        """Run a statement that `ddl` made for its effect."""
 
         def send() -> None:
             self.client().command(
                 found.sql,
                 parameters=dict(found.parameters),
-                settings={**self._settings(step or name), **(settings or {})},
+                settings={**self._settings(step), **(settings or {})},
             )
 
         answered(send, self.address)

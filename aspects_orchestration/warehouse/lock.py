@@ -89,7 +89,12 @@ class Lock:
 
 @contextmanager
 def locked(
-    warehouse: Warehouse, database: str, table: str, *, say: Callable[[str], None] = lambda _: None
+    warehouse: Warehouse,
+    database: str,
+    table: str,
+    *,
+    say: Callable[[str], None] = lambda _: None,
+    doing: str = "is loading this month",
 ) -> Iterator[Lock]:
     """Hold a lock for the time of a `with` block.
 
@@ -97,6 +102,7 @@ def locked(
         warehouse: its run id signs the lock.
         database, table: the lock's table; it must be used for nothing else.
         say: told when the lock of a dead run is taken over.
+        doing: what another run that holds it is about, for the error.
 
     Raises:
         LockedError: a run that is alive holds it.
@@ -105,7 +111,7 @@ def locked(
     for _attempt in range(5):
         if _claim(warehouse, database, table):
             break
-        _take_over(warehouse, database, table, say)
+        _take_over(warehouse, database, table, say, doing)
     else:
         raise LockedError(
             f"the lock {database}.{table} is contended by several runs", do="Run again in a minute."
@@ -156,7 +162,9 @@ def _drop_left_over(warehouse: Warehouse, database: str, table: str) -> None:
             warehouse.run("table_drop", database=database, table=name)
 
 
-def _take_over(warehouse: Warehouse, database: str, table: str, say: Callable[[str], None]) -> None:
+def _take_over(
+    warehouse: Warehouse, database: str, table: str, say: Callable[[str], None], doing: str
+) -> None:
     """Rename a dead run's lock away, or raise LockedError."""
     try:
         holder, host, pid, silent_s, heartbeats = warehouse.row("lock_holder", database=database, table=table)
@@ -169,7 +177,7 @@ def _take_over(warehouse: Warehouse, database: str, table: str, say: Callable[[s
         raise
     if silent_s < SILENT_S and not _has_ended(host, pid):
         raise LockedError(
-            f"run {holder} (process {pid} on {host.split('|')[0] or 'unknown'}) is loading this month; "
+            f"run {holder} (process {pid} on {host.split('|')[0] or 'unknown'}) {doing}; "
             f"last sign of life {silent_s} s ago",
             do=f"Wait, or terminate it. If it is dead, its lock falls {SILENT_S} s after its last sign; run again then.",
         )

@@ -66,7 +66,9 @@ def plan_rebuild(warehouse: Warehouse, target: Target) -> RebuildPlan:
             f"the server's time zone is {zone}, so its partitions are not the months of UTC",
             do="Load with mode merge, or set <timezone>UTC</timezone> on the server.",
         )
-    chain = _chain(warehouse, target.database, target.table)
+    chain = chained_tables(warehouse, target.database, target.table)
+    for database, table in chain[1:]:
+        _require_monthly(warehouse, database, table)
     tables = []
     for database, table in reversed(chain):
         rows = warehouse.row(
@@ -88,18 +90,16 @@ def drop_partitions(warehouse: Warehouse, plan: RebuildPlan, *, say: Callable[[s
     return dropped
 
 
-def _chain(warehouse: Warehouse, database: str, table: str) -> list[tuple[str, str]]:
-    """The raw table and the tables behind it, each once, nearest first."""
+def chained_tables(warehouse: Warehouse, database: str, table: str) -> list[tuple[str, str]]:
+    """The raw table and every table that materialized views chain behind it, each once, nearest first."""
     chain = [(database, table)]
     for known_database, known_table in chain:
         for view_database, view, query, uuid in warehouse.rows(
             "views_of_table", database=known_database, table=known_table
         ):
             behind = target_of(view_database, view, query, uuid)
-            if behind in chain:
-                continue
-            _require_monthly(warehouse, *behind)
-            chain.append(behind)
+            if behind not in chain:
+                chain.append(behind)
     return chain
 
 

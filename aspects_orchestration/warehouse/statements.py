@@ -1,14 +1,15 @@
 """The SQL files of `sql/`: one statement a file, read by name.
 
 Values and names are bound by the server (`{name:Type}`, `{name:Identifier}`). Only what its grammar does not
-let be bound is written into the text, at two marks that leave a file valid as it stands, for one server:
+let be bound is written into the text, at marks that leave a file valid as it stands, for one server:
 
 - `/*on_cluster*/` becomes `ON CLUSTER '<name>'`
 - `/*replicated*/MergeTree` becomes `ReplicatedMergeTree`, whose path and replica are the server's defaults
+- `/*numbers:name*/0` becomes whole numbers by comma, where a bound one would be kept as a cast in a table's definition
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -23,6 +24,7 @@ _ON_CLUSTER = "/*on_cluster*/"
 _REPLICATED = "/*replicated*/"
 # Braces, because a cluster is often named by a macro of the server: {cluster}.
 _CLUSTER_NAME = re.compile(r"[A-Za-z0-9_.{}-]+")
+_NUMBERS = re.compile(r"/\*numbers:(\w+)\*/0")
 _PLACEHOLDER = re.compile(r"\{(\w+):[^}]+\}")
 
 
@@ -35,6 +37,20 @@ class Statement:
 
     sql: str
     parameters: Mapping[str, object] = field(default_factory=dict)
+
+    def shown(self) -> str:
+        """The statement on one line with its parameters written in, for people to read; never to be sent."""
+
+        def written(found: re.Match[str]) -> str:
+            value = self.parameters[found[1]]
+            if found[0].endswith(":Identifier}"):
+                name = str(value)
+                plain = re.fullmatch(r"[A-Za-z_]\w*", name, re.ASCII)
+                return name if plain else "`" + name.replace("\\", "\\\\").replace("`", "\\`") + "`"
+            return repr(value)
+
+        lines = (line for line in self.sql.splitlines() if not line.startswith("--"))
+        return " ".join(_PLACEHOLDER.sub(written, " ".join(lines)).split())
 
 
 def statements_folder() -> Path:
@@ -107,3 +123,24 @@ def ddl(name: str, /, *, cluster: str = "", **parameters: object) -> Statement:
     replicated = "Replicated" if cluster else ""
     lines = text.replace(_ON_CLUSTER, on_cluster).replace(_REPLICATED, replicated).splitlines()
     return Statement("\n".join(line.rstrip() for line in lines), dict(parameters))
+
+
+def with_numbers(found: Statement, numbers: Mapping[str, Sequence[int]]) -> Statement:
+    """A statement with whole numbers written at its marks for them.
+
+    Args:
+        found: made by `ddl`.
+        numbers: for every mark, and for no other.
+
+    Raises:
+        WarehouseError: the marks are others.
+    """
+    marks = set(_NUMBERS.findall(found.sql))
+    if marks != numbers.keys():
+        raise WarehouseError(
+            f"a statement has marks for the numbers {', '.join(sorted(marks)) or 'none'}, but was given"
+            f" {', '.join(sorted(numbers)) or 'none'}",
+            do="This is a mistake in the project: please report it.",
+        )
+    sql = _NUMBERS.sub(lambda mark: ", ".join(str(int(one)) for one in numbers[mark[1]]), found.sql)
+    return Statement(sql, found.parameters)
