@@ -251,8 +251,8 @@ class _Given(BaseSettings):
     lms_database_url: Annotated[SecretStr, AfterValidator(database_url), BeforeValidator(verbatim)] | None = (
         _setting(
             "ASPECTS_LMS_DATABASE_URL",
-            "SQLAlchemy URL of a read replica of the LMS database: `mysql+pymysql://user:password@host/openedx`. With the "
-            "sample logs: the sample's own. Secret.",
+            "SQLAlchemy URL of a read replica of the LMS database: `mysql+pymysql://user:password@host/openedx`. Secret.",
+            "none; with the sample logs the sample's own",
         )
     )
     lms_rows_per_second: Annotated[int, whole_number(0, 10**9, "a number of rows")] = _setting(
@@ -262,8 +262,8 @@ class _Given(BaseSettings):
     )
     course_blocks: _Uri | None = _setting(
         "ASPECTS_COURSE_BLOCKS",
-        "URI of the CMS's export of course blocks, CSV or NDJSON (docs/lms-tables.md). With the sample logs: the "
-        "sample's own.",
+        "URI of the CMS's export of course blocks, CSV or NDJSON (docs/lms-tables.md).",
+        "none; with the sample logs the sample's own",
     )
     first_month: Annotated[str, AfterValidator(month), BeforeValidator(stripped)] = _setting(
         "ASPECTS_FIRST_MONTH", "The first partition, YYYY-MM.", default="2020-01"

@@ -11,7 +11,7 @@ from services.lms_rows import LmsTables
 from services.mariadb import MariaDb
 
 from aspects_orchestration.lms.ahead import read_ahead
-from aspects_orchestration.lms.blocks import Block, formed, formed_from_packed
+from aspects_orchestration.lms.blocks import Block, Portion, formed, formed_from_packed
 from aspects_orchestration.lms.database import LmsDatabase
 from aspects_orchestration.lms.event_sink import SINK_TABLES, Chosen, SinkTable
 
@@ -28,7 +28,8 @@ def rows(
     reading = table.reading(database, Chosen())
     assert reading.packed is not None
     block = Block(table)
-    retired, again = 0, []
+    read = retired = 0
+    again: list[Any] = []
     unusable: list[int | str] = []
 
     def plainly(keys: list[Any]) -> list[Any]:
@@ -47,7 +48,10 @@ def rows(
         retired += portion.retired
         unusable += portion.unusable
         block.take(portion)
-    sent = pa.ipc.open_stream(block.data()).read_all().to_pylist() if block.rows else []
+        read += portion.read
+    cut = block.cut(Portion((), read, retired, tuple(unusable), 0))
+    sent = pa.ipc.open_stream(cut.data).read_all().to_pylist()
+    assert (len(sent), block.rows) == (cut.rows, 0)
     return sorted(sent, key=str), retired, unusable, again
 
 

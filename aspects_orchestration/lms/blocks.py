@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from aspects_orchestration.lms.database import Row
@@ -91,6 +91,24 @@ def formed_from_packed(
     return Portion(plain.rows, len(found), retired, plain.unusable, found[-1][0], columns)
 
 
+@dataclass(frozen=True)
+class Slice:
+    """Rows that are compared and inserted together.
+
+    Attributes:
+        account: of the rows that were read for it; its own rows are not kept.
+        rows: how many rows there are in `data`.
+        data: the rows as ArrowStream.
+        first, last: the smallest and the largest of their positions; 0 where the table has no number for one.
+    """
+
+    account: Portion
+    rows: int
+    data: bytes = field(repr=False)
+    first: int
+    last: int
+
+
 class Block:
     """Rows that go into ClickHouse together.
 
@@ -150,11 +168,14 @@ class Block:
         columns = [portion.columns[name] for name in self._schema.names]
         self._write(pa.record_batch(columns, schema=self._schema))
 
-    def data(self) -> bytes:
-        """The rows as ArrowStream; nothing can be added afterwards."""
+    def cut(self, account: Portion) -> Slice:
+        """All rows so far as one slice; the block is empty afterwards."""
         self._writer.close()
-        data: bytes = self._sink.getvalue().to_pybytes()
-        return data
+        # Rows are in the stream already.
+        account = replace(account, rows=(), columns={})
+        made = Slice(account, self.rows, self._sink.getvalue().to_pybytes(), self.first, self.last)
+        self.clear()
+        return made
 
 
 def _arrow(kind: str) -> pa.DataType:

@@ -11,6 +11,7 @@ import hashlib
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -20,7 +21,7 @@ import orjson
 
 from aspects_orchestration.errors import LmsError, WarehouseError
 from aspects_orchestration.lms.ahead import read_ahead
-from aspects_orchestration.lms.blocks import Block, Portion, formed, formed_from_packed
+from aspects_orchestration.lms.blocks import Block, Portion, Slice, formed, formed_from_packed
 from aspects_orchestration.lms.copies import CopyAccount, CopyRecord, read_copies, remember_copy
 from aspects_orchestration.lms.database import LmsDatabase, Row
 from aspects_orchestration.lms.event_sink import Chosen, SinkTable
@@ -32,8 +33,8 @@ from aspects_orchestration.warehouse.schema import SchemaNames, differences
 Mode = Literal["changed", "compare", "refresh"]
 
 #: Rows that are compared and inserted together, and the size of their texts, in bytes: what a copy holds in memory.
-SLICE_ROWS = 200_000
-SLICE_BYTES = 48_000_000
+SLICE_ROWS = 100_000
+SLICE_BYTES = 32_000_000
 _EVERY_ROW = 2**62
 _ATTEMPTS = 5
 #: An insert whose connection broke is waited for so long, in seconds.
@@ -243,12 +244,10 @@ class _Copy:
         after = record.after if record.slices else self.request.start_after
         with self._tables_of_this_copy():
             self._note_newest(record)
-            for portion, block in self._slices(
-                portions(after, record.since, Throttle(self.request.rows_per_second))
-            ):
-                record = self._insert(record, portion, block)
-                if self._remaining(record) == 0:
-                    break
+            throttle = Throttle(self.request.rows_per_second)
+            for done in self._insert_all(record, self._slices(portions(after, record.since, throttle))):
+                record = done
+                self.say(f"{self.table.name}: {done.account.read:,} rows read, up to {done.after}")
         keys, rows = self._standing()
         inserted = self.written if self.request.dry_run else self._inserted(record)
         self._remember(
@@ -310,43 +309,53 @@ class _Copy:
             return None
         return (whole.started_at - _LATE).replace(tzinfo=None)
 
-    def _slices(self, portions: Iterator[Portion]) -> Iterator[tuple[Portion, Block]]:
-        """Portions summed up, each with the rows to insert, so that memory stays bounded and queries are few."""
+    def _slices(self, portions: Iterator[Portion]) -> Iterator[Slice]:
+        """Portions summed up, so that memory stays bounded and queries are few."""
         block = Block(self.table)
         held: Portion | None = None
         for portion in portions:
             block.take(portion)
             held = portion if held is None else held.then(portion)
             if block.rows >= SLICE_ROWS or block.bytes >= SLICE_BYTES or self.request.limit is not None:
-                yield held, block
-                block.clear()
+                yield block.cut(held)
                 held = None
         if held is not None:
-            yield held, block
+            yield block.cut(held)
 
-    def _insert(self, record: CopyRecord, portion: Portion, block: Block) -> CopyRecord:
+    def _insert_all(self, record: CopyRecord, slices: Iterator[Slice]) -> Iterator[CopyRecord]:
+        """Insert slice after slice, one while the next is being read; gives the record after each."""
+        with ThreadPoolExecutor(1, thread_name_prefix="insert") as inserter:
+            going: Future[CopyRecord] | None = None
+            for one in slices:
+                if going is not None:
+                    yield (record := going.result())
+                going = inserter.submit(self._insert, record, one)
+                if self.request.limit is not None:
+                    yield (record := going.result())
+                    going = None
+                    if self._remaining(record) == 0:
+                        return
+            if going is not None:
+                yield going.result()
+
+    def _insert(self, record: CopyRecord, found: Slice) -> CopyRecord:
         """Insert what of a slice is not there, and remember that it is done."""
-        self.unusable += portion.unusable[: max(0, _UNUSABLE_NAMED - len(self.unusable))]
-        if block.rows:
-            self._send(record, block)
-        account = record.account.plus(
-            CopyAccount(portion.read, block.rows, portion.retired, len(portion.unusable))
-        )
-        done = replace(
-            record, after=portion.last, slices=record.slices + 1, account=account, updated_at=_now()
-        )
+        read = found.account
+        self.unusable += read.unusable[: max(0, _UNUSABLE_NAMED - len(self.unusable))]
+        if found.rows:
+            self._send(record, found)
+        account = record.account.plus(CopyAccount(read.read, found.rows, read.retired, len(read.unusable)))
+        done = replace(record, after=read.last, slices=record.slices + 1, account=account, updated_at=_now())
         self._remember(done)
-        self.say(f"{self.table.name}: {account.read:,} rows read, up to {portion.last}")
         return done
 
-    def _send(self, record: CopyRecord, block: Block) -> None:
-        data = block.data()
+    def _send(self, record: CopyRecord, found: Slice) -> None:
         for attempt in range(_ATTEMPTS):
             self.lock.check()
             try:
                 self.written += self.warehouse.insert_from(
                     "lms_rows_insert",
-                    data,
+                    found.data,
                     self.table.structure,
                     **self._target(),
                     **self.lock.names(),
@@ -356,8 +365,8 @@ class _Copy:
                     position=self.table.position,
                     own_database=self.names.orchestration_database,
                     newest=self._newest,
-                    first=block.first,
-                    last=block.last,
+                    first=found.first,
+                    last=found.last,
                     most=self._remaining(record),
                 )
                 return

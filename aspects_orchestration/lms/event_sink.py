@@ -13,11 +13,14 @@ import sqlalchemy as sa
 from aspects_orchestration.lms import tables as lms
 from aspects_orchestration.lms.database import LmsAbsentError, LmsDatabase, Page, Row, keyset
 from aspects_orchestration.lms.packed import Packed, converter, is_text, packed_texts
-from aspects_orchestration.lms.retirement import COMPLETED
+from aspects_orchestration.lms.retirement import COMPLETED, retired_users
 from aspects_orchestration.lms.values import field_time, flag, plain_time, text, whole
 
 #: Most values of a tag's lineage (openedx-learning, tagging, TAXONOMY_MAX_DEPTH).
 _LINEAGE = 3
+
+#: So many retired users are kept in memory; two joins a row are spared that way.
+_FEW = 50_000
 
 #: From a row of the LMS, key first, to the row of event_sink without dump_id and time_last_dumped. None: it cannot be one.
 Form = Callable[[Row], tuple[Any, ...] | None]
@@ -143,12 +146,15 @@ def _of_user(
     def reading(database: LmsDatabase, chosen: Chosen) -> Reading:
         pages = keyset(source.c.id, _columns(database, source), *_where(source, chosen))
 
+        gone = _few_retired(database) if personal else frozenset()
+        ask_each = gone is None
+
         def joined(found: sa.Subquery) -> sa.FromClause:
             made: sa.FromClause = found.outerjoin(lms.auth_user, lms.auth_user.c.id == found.c.user_id)
             if also is not None:
                 table, by = also
                 made = made.outerjoin(table, table.c.id == found.c[by])
-            if personal:
+            if ask_each:
                 status, state = lms.userretirementstatus, lms.retirementstate
                 made = made.outerjoin(status, status.c.user_id == found.c.user_id)
                 made = made.outerjoin(state, state.c.id == status.c.current_state_id)
@@ -161,11 +167,13 @@ def _of_user(
                 return column
             return found.c[column.name] if column.name in found.c else sa.null().label(column.name)
 
-        state = [lms.retirementstate.c.state_name if personal else sa.null().label("state_name")]
+        def whose(found: sa.Subquery) -> sa.ColumnElement[Any]:
+            """By which a row is known to be of a retired user: the state of the retirement, or the user."""
+            return lms.retirementstate.c.state_name if ask_each else found.c.user_id
 
         def page(after: Any, size: int) -> sa.Select[Any]:
             found = pages(after, size)
-            columns = [found.c.id, *state, *(value(found, one) for one in layout.values())]
+            columns = [found.c.id, whose(found), *(value(found, one) for one in layout.values())]
             return sa.select(*columns).select_from(joined(found)).order_by(found.c.id)
 
         def packed_page(after: Any, size: int) -> sa.Select[Any]:
@@ -176,7 +184,7 @@ def _of_user(
                 for one in layout.values()
                 if is_text(one)
             ]
-            columns = [found.c.id, *state, *plain, packed_texts(texts)]
+            columns = [found.c.id, whose(found), *plain, packed_texts(texts)]
             return sa.select(*columns).select_from(joined(found)).order_by(found.c.id)
 
         utf8 = database.utf8_columns()
@@ -189,11 +197,21 @@ def _of_user(
         return Reading(
             page,
             form,
-            lambda row: bool(row[1] == COMPLETED),
+            (lambda row: bool(row[1] == COMPLETED)) if gone is None else (lambda row: row[1] in gone),
             None if database.is_sqlite else Packed(packed_page, layout),
         )
 
     return reading
+
+
+def _few_retired(database: LmsDatabase) -> frozenset[int] | None:
+    """The users whose retirement is done; None if they are so many that each row had better be asked."""
+    found: set[int] = set()
+    for users in retired_users(database):
+        found.update(users)
+        if len(found) > _FEW:
+            return None
+    return frozenset(found)
 
 
 def _taxonomy(row: Row) -> tuple[Any, ...]:

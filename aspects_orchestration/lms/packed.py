@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 #: ASCII's unit separator.
 _BETWEEN = "\x1f"
 _UTF8 = mysql.CHAR(charset="utf8mb4")
-#: The key and the state of the user's retirement come first.
+#: The key, and what tells of a retired user, come first.
 _BEFORE = 2
 
 
@@ -33,8 +33,8 @@ class Packed:
     """A way to read a table's rows with their texts packed.
 
     Attributes:
-        page: the statement of a page: the key, the state of the user's retirement, the columns of `layout` that are no
-            texts, and the texts packed.
+        page: the statement of a page: the key, what tells of a retired user, the columns of `layout` that are no texts,
+            and the texts packed.
         layout: for each column of event_sink the LMS's column that fills it.
     """
 
