@@ -56,7 +56,14 @@ def test_a_page_of_large_texts_comes_in_portions(lms: LmsTables) -> None:
         lms.add_user(user, profile={"bio": "ß" * 9_000_000})
     page = keyset(auth_userprofile.c.id, [auth_userprofile.c.bio])
     portions = LmsDatabase(lms.reader_url).pages(lambda after, size: sa.select(page(after, size)))
-    assert [[row[0] for row in portion] for portion in portions] == [[1001], [1002], [1003], [1004], [1005], [1006]]
+    assert [[row[0] for row in portion] for portion in portions] == [
+        [1001],
+        [1002],
+        [1003],
+        [1004],
+        [1005],
+        [1006],
+    ]
 
 
 def test_bytes_that_are_no_text_lose_no_row(lms_sqlite: LmsTables) -> None:
