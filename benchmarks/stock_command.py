@@ -19,7 +19,7 @@ from typing import Any
 
 from aspects_orchestration.samples import SampleSpec
 from aspects_orchestration.xapi import erb
-from aspects_orchestration.xapi.identities import FileCourses, FileIdentities, index_file
+from aspects_orchestration.xapi.identities_files import FileCourses, FileIdentities, index_file
 
 
 class _Transforming:

@@ -5,9 +5,9 @@ import os
 from hypothesis import settings
 from services.mariadb import lms, lms_sqlite, mariadb
 from services.seaweedfs import s3, s3_server
-from services.site import site
+from services.site import shared_folder, shared_site, site
 
-__all__ = ["lms", "lms_sqlite", "mariadb", "s3", "s3_server", "site"]
+__all__ = ["lms", "lms_sqlite", "mariadb", "s3", "s3_server", "shared_folder", "shared_site", "site"]
 
 # The same examples in every run; a search for new ones is `HYPOTHESIS_PROFILE=search`.
 settings.register_profile("same", derandomize=True, database=None)

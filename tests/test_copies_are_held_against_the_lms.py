@@ -18,6 +18,12 @@ from aspects_orchestration.resources.clickhouse import schema_names
 from aspects_orchestration.warehouse.verify import Finding
 
 
+@pytest.fixture
+def site(shared_site: Site) -> Site:
+    """On a server that these tests share."""
+    return shared_site
+
+
 @pytest.fixture(params=["lms", "lms_sqlite"])
 def either(request: pytest.FixtureRequest) -> LmsTables:
     """The LMS database on MariaDB, then in SQLite."""

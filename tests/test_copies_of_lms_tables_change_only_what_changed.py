@@ -21,6 +21,12 @@ from aspects_orchestration.resources.clickhouse import schema_names
 from aspects_orchestration.warehouse.lock import LockedError, locked
 
 
+@pytest.fixture
+def site(shared_site: Site) -> Site:
+    """On a server that these tests share."""
+    return shared_site
+
+
 def copy(site: Site, lms: LmsTables, table: str, said: list[str] | None = None, **request: Any) -> CopyResult:
     """Copy a table as the assets do."""
     return copy_table(

@@ -33,6 +33,12 @@ BLOCK = {
 
 
 @pytest.fixture
+def site(shared_site: Site) -> Site:
+    """On a server that these tests share."""
+    return shared_site
+
+
+@pytest.fixture
 def ours(site: Site, lms_sqlite: LmsTables, monkeypatch: pytest.MonkeyPatch) -> Site:
     """A site with an LMS database of a few users, in this process's environment."""
     for user in range(1, 6):

@@ -15,6 +15,12 @@ from aspects_orchestration.lms.throttle import Throttle
 from aspects_orchestration.resources.clickhouse import schema_names
 
 
+@pytest.fixture
+def site(shared_site: Site) -> Site:
+    """On a server that these tests share."""
+    return shared_site
+
+
 class Clock:
     """A clock that goes on when somebody sleeps or works, and wakes sleepers a little late."""
 

@@ -24,6 +24,12 @@ UPSTREAM = Path(__file__).parent / "services" / "upstream_pattern.py"
 COURSE = "course-v1:OrgX+ÜberKurs+2024_T1"
 
 
+@pytest.fixture
+def site(shared_site: Site) -> Site:
+    """On a server that these tests share."""
+    return shared_site
+
+
 def fill(lms: LmsTables) -> None:
     """Rows that hurt, of every table."""
     lms.add_user(

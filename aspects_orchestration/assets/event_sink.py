@@ -137,7 +137,7 @@ def _asset(table: SinkTable) -> dg.AssetsDefinition:
             try:
                 result = copy_table(
                     database,
-                    clickhouse.warehouse(run_id=context.run_id),
+                    clickhouse.warehouse(run_id=context.run.run_id),
                     schema_names(settings),
                     table,
                     config.request(settings, numbers=table.takes_numbers),
@@ -186,7 +186,7 @@ def course_blocks(settings: Settings) -> dg.AssetsDefinition | dg.AssetSpec:
             _write_sample(settings)
             result = copy_course_blocks(
                 str(settings.course_blocks_uri),
-                clickhouse.warehouse(run_id=context.run_id),
+                clickhouse.warehouse(run_id=context.run.run_id),
                 schema_names(settings),
                 config.request(settings, numbers=True),
                 s3=log_storage.s3(),

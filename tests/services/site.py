@@ -149,3 +149,21 @@ def site(tmp_path: Path) -> Iterator[Site]:
     made.logs.mkdir()
     yield made
     server.stop(made.home)
+
+
+@pytest.fixture(scope="session")
+def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The folder of a site whose server is started once for many tests."""
+    folder = tmp_path_factory.mktemp("shared")
+    yield folder
+    server.stop(folder / "home")
+
+
+@pytest.fixture
+def shared_site(shared_folder: Path) -> Iterator[Site]:
+    """A site without logs, on a server that goes on for the next test, with its databases dropped at the end."""
+    made = Site(shared_folder)
+    made.logs.mkdir(exist_ok=True)
+    yield made
+    for database in ("event_sink", "aspects_orchestration", "xapi", "upstream"):
+        made.sql(f"DROP DATABASE IF EXISTS {database} SYNC", admin=True)
