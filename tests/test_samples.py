@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import zstandard
+from backports import zstd
 
 from aspects_orchestration.samples import (
     DAMAGES,
@@ -282,7 +282,7 @@ def _content(path: Path) -> bytes:
         case ".gz":
             return gzip.decompress(raw)
         case ".zst":
-            return zstandard.ZstdDecompressor().decompressobj().decompress(raw)
+            return zstd.decompress(raw)
         case ".bz2":
             return bz2.decompress(raw)
         case ".xz":

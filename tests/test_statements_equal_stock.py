@@ -30,7 +30,7 @@ from aspects_orchestration.tracking.compression import Damage, decompressed
 from aspects_orchestration.tracking.quarantine import QuarantinedLine, decode
 from aspects_orchestration.window import month_window
 from aspects_orchestration.xapi import erb
-from aspects_orchestration.xapi.identities import FileCourses, FileIdentities, index_file
+from aspects_orchestration.xapi.identities_files import FileCourses, FileIdentities, index_file
 
 MONTH = "2024-05"
 SPEC = SampleSpec(
