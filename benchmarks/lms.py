@@ -181,7 +181,8 @@ def main() -> None:
         theirs, mine = one["upstream"], one["ours"]
         print(
             f"| {table} | {theirs['rows'] / theirs['seconds']:,.0f} | {mine['rows'] / mine['copy_seconds']:,.0f} |"
-            f" {one['times']:.1f} | {mine['peak_mb']} (upstream's {theirs['peak_mb']}) | {one['again']['copy_seconds']:.1f} |"
+            f" {one['times']:.1f} | {mine['peak_mb']} (upstream's {theirs['peak_mb']})"
+            f" | {one['again']['copy_seconds']:.1f} |"
         )
     kept = found["cap"]["kept"]
     print(f"\nA cap of {CAP:,} rows/s: {kept:,.0f} rows/s, {100 * (kept / CAP - 1):+.2f} %")
