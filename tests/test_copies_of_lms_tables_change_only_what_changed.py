@@ -14,6 +14,7 @@ from services.lms_rows import LmsTables
 from services.site import Site
 
 from aspects_orchestration.errors import LmsError, WarehouseError
+from aspects_orchestration.lms import event_sink
 from aspects_orchestration.lms.copy import CopyRequest, CopyResult, copy_table
 from aspects_orchestration.lms.database import LmsDatabase
 from aspects_orchestration.lms.event_sink import SINK_TABLES
@@ -165,7 +166,16 @@ def test_keys_that_are_texts_work_too(site: Site, lms: LmsTables) -> None:
     assert copy(site, lms, "course_overviews").inserted == 1
 
 
-def test_the_retired_are_left_out_and_counted(site: Site, users: LmsTables) -> None:
+@pytest.mark.parametrize("few", [0, 50_000])
+@pytest.mark.parametrize("kind", ["lms", "lms_sqlite"])
+def test_the_retired_are_left_out_and_counted(
+    site: Site, kind: str, few: int, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    """Where they are few they are known beforehand, where they are many each row is asked."""
+    monkeypatch.setattr(event_sink, "_FEW", few)
+    users: LmsTables = request.getfixturevalue(kind)
+    for user in range(1, 21):
+        users.add_user(user)
     users.add_retirement(4)
     users.add_retirement(5, "PENDING")
     users.add_retirement(6, "ERRORED")

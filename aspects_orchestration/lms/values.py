@@ -7,7 +7,6 @@ Null is empty. Times of model fields are ISO 8601 with Z, times that pass throug
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -51,8 +50,3 @@ def uuid_text(value: Any) -> str | None:
         plain = plain.lower()
         return f"{plain[:8]}-{plain[8:12]}-{plain[12:16]}-{plain[16:20]}-{plain[20:]}"
     return plain.lower() if _DASHED.fullmatch(plain) else None
-
-
-def columns_of(rows: Sequence[Sequence[Any]], count: int) -> list[tuple[Any, ...]]:
-    """Rows turned into columns; also where there are no rows."""
-    return list(zip(*rows, strict=True)) if rows else [()] * count
