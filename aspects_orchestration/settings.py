@@ -199,7 +199,7 @@ class _Given(BaseSettings):
         _setting(
             "ASPECTS_RETENTION_FILE",
             "Path of `retention.yaml`: months to keep by table, legal holds, whether the archive must come first.",
-            "`retention.yaml` in the checkout, if there is one",
+            "retention.yaml in the checkout, if there is one",
         )
     )
     enable_pii: _Boolean = _setting(

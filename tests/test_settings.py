@@ -398,6 +398,7 @@ IMPOSSIBLE = [
     ("ASPECTS_ORCHESTRATION_DATABASE", "event_sink"),
     ("ASPECTS_ORCHESTRATION_DATABASE", "xapi"),
     ("ASPECTS_DATA_TTL_EXPRESSION", "one year"),
+    ("ASPECTS_RETENTION_FILE", "none-such/retention.yaml"),
     ("ASPECTS_ENABLE_PII", "2"),
     ("LMS_ROOT_URL", "lms.example.org"),
     ("LMS_ROOT_URL", "https://lms.example.org/?next=x"),

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import dagster as dg
 
 from aspects_orchestration.assets.retention_policies import RETENTION_POLICIES
+from aspects_orchestration.checks.result import check_result
 from aspects_orchestration.errors import AspectsError
 from aspects_orchestration.replay.result import utc_now
 from aspects_orchestration.resources.clickhouse import ClickHouseResource
@@ -48,21 +49,9 @@ def retention_policies_checks() -> dg.AssetChecksDefinition:
             is_error = name in _ERRORS
             if is_error and not finding.passed:
                 failed.append(f"{name}: {finding.summary}")
-            yield dg.AssetCheckResult(
-                asset_key=RETENTION_POLICIES,
-                check_name=name,
-                passed=finding.passed,
-                severity=dg.AssetCheckSeverity.ERROR if is_error else dg.AssetCheckSeverity.WARN,
-                description=finding.summary,
-                metadata={**finding.numbers, **_lines(finding)},
-            )
+            severity = dg.AssetCheckSeverity.ERROR if is_error else dg.AssetCheckSeverity.WARN
+            yield check_result(RETENTION_POLICIES, name, finding, severity)
         if failed:
             raise dg.Failure(description="; ".join(failed), allow_retries=False)
 
     return check_retention_policies
-
-
-def _lines(finding: Finding) -> dict[str, dg.MetadataValue]:
-    if not finding.lines:
-        return {}
-    return {"found": dg.MetadataValue.md("\n".join(f"- {line}" for line in finding.lines))}

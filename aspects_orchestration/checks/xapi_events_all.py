@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import dagster as dg
 
 from aspects_orchestration.assets.xapi_events_all import XAPI_EVENTS_ALL
+from aspects_orchestration.checks.result import check_result
 from aspects_orchestration.errors import AspectsError
 from aspects_orchestration.resources.clickhouse import ClickHouseResource, schema_names
 from aspects_orchestration.settings import load_settings
@@ -39,22 +40,9 @@ def xapi_events_all_checks(months: dg.PartitionsDefinition) -> dg.AssetChecksDef
                 finding = Finding(False, str(error))
             if not finding.passed:
                 failed.append(f"{key.name}: {finding.summary}")
-            yield dg.AssetCheckResult(
-                asset_key=XAPI_EVENTS_ALL,
-                check_name=key.name,
-                passed=finding.passed,
-                severity=dg.AssetCheckSeverity.ERROR,
-                description=finding.summary,
-                metadata={**finding.numbers, **_lines(finding)},
-            )
+            yield check_result(XAPI_EVENTS_ALL, key.name, finding, dg.AssetCheckSeverity.ERROR)
         if failed:
             # A run with a failed check has failed: whoever looks at its exit code must not take it for good.
             raise dg.Failure(description="; ".join(failed), allow_retries=False)
 
     return check_xapi_events_all_month
-
-
-def _lines(finding: Finding) -> dict[str, dg.MetadataValue]:
-    if not finding.lines:
-        return {}
-    return {"found": dg.MetadataValue.md("\n".join(f"- {line}" for line in finding.lines))}
