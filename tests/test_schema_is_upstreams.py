@@ -197,7 +197,7 @@ def test_no_created_table_has_a_ttl(admin: Client, names: SchemaNames) -> None:
         " WHERE database IN {databases:Array(String)}",
         parameters={"databases": list(names.databases())},
     ).result_rows
-    assert rows == [(13, 0)]
+    assert rows == [(14, 0)]
 
 
 def test_created_once_and_reported_by_name(admin: Client, names: SchemaNames) -> None:
