@@ -211,7 +211,7 @@ def _reported(
     account = result.account
     verb = "would be inserted" if result.dry_run else "inserted"
     context.log.info(
-        f"{result.table}: {account.read:,} rows read, {result.inserted:,} {verb}, {result.unchanged:,} not,"
+        f"{result.table}: {account.read:,} rows read, {result.inserted:,} {verb}, {result.unchanged:,} left as they stand,"
         f" {account.retired:,} of retired users, {account.unusable:,} unusable"
     )
     metadata: dict[str, dg.MetadataValue | int | float | str] = {
