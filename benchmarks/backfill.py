@@ -96,7 +96,8 @@ class Bench:
 
     def query(self, sql: str) -> list[bytes]:
         """Run a statement as the server's own admin."""
-        return list(server.query(server.ensure_running(self.folder / "home"), sql, admin=True))
+        address = server.ensure_running(self.folder / "home")
+        return list(server.query(address, sql, admin=True, timeout_s=3600))
 
     def stock(self, site: Path, ids: Path) -> dict[str, Any]:
         """One run of upstream's command."""
