@@ -7,7 +7,7 @@ import yaml
 from jinja2 import StrictUndefined, TemplateError, meta
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from aspects_orchestration.setting_values import ImpossibleValueError, Layer, is_given, shown
+from aspects_orchestration.settings.values import ImpossibleValueError, Layer, is_given, shown
 
 _SET_IT = "set it in the environment to what `tutor config printvalue` prints for it"
 

@@ -382,7 +382,7 @@ def against_project(path: str) -> Path:
     Raises:
         ImpossibleValueError: it cannot be a path.
     """
-    root = Path(__file__).resolve().parent.parent
+    root = Path(__file__).resolve().parents[2]
     if not (root / "pyproject.toml").is_file():
         root = Path.cwd()
     try:

@@ -1,0 +1,1 @@
+"""The sealed archive of tracking logs: rotate, seal, verify, release, and read again."""

@@ -1,0 +1,261 @@
+"""What can be given: every setting's name, its default, and what it means."""
+
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, cast
+
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from aspects_orchestration.settings.values import (
+    absolute_path,
+    apprise_urls,
+    boolean,
+    database_url,
+    existing_file,
+    home_folder,
+    host_name,
+    listed,
+    lms_host_name,
+    month,
+    name_or_nothing,
+    one_of,
+    plain_name,
+    readable_clickhouse_url,
+    records_sources,
+    root_url,
+    storage_uri,
+    storage_uris,
+    stripped,
+    ttl_expression,
+    verbatim,
+    whole_number,
+)
+
+XapiSource = Literal["ralph", "vector"]
+TransformEngine = Literal["fast", "stock"]
+AgentIfiType = Literal["external_id", "mbox", "mbox_sha1sum"]
+
+_Text = Annotated[str, BeforeValidator(stripped)]
+_Name = Annotated[str, AfterValidator(plain_name), BeforeValidator(stripped)]
+_Boolean = Annotated[bool, BeforeValidator(boolean)]
+_Secret = Annotated[SecretStr, BeforeValidator(verbatim)]
+_Uri = Annotated[str, AfterValidator(storage_uri), BeforeValidator(stripped)]
+_Records = Annotated[str, AfterValidator(records_sources), BeforeValidator(listed)]
+
+
+def _setting(name: str, meaning: str, shown_default: str = "", *, default: Any = None) -> Any:
+    """Declare one setting: its name, what it means, its default, and how docs/settings.md writes that default."""
+    return Field(
+        default,
+        validation_alias=name,
+        description=meaning,
+        json_schema_extra={"shown_default": shown_default or ("none" if default is None else str(default))},
+    )
+
+
+class Given(BaseSettings):
+    """What was given, each value checked by itself. `None`: not given and no fixed default."""
+
+    model_config = SettingsConfigDict(extra="ignore", frozen=True, hide_input_in_errors=True)
+
+    home: Annotated[str, AfterValidator(home_folder), BeforeValidator(stripped)] | None = _setting(
+        "ASPECTS_HOME",
+        "State of this project: embedded server, catalog, worker scratch. A relative path counts from the checkout.",
+        ".aspects",
+    )
+    tutor_config: Annotated[str, AfterValidator(absolute_path), BeforeValidator(stripped)] | None = _setting(
+        "ASPECTS_TUTOR_CONFIG",
+        "Path of the site's Tutor `config.yml`, only ever read. What it sets counts unless the environment differs.",
+    )
+    clickhouse_url: (
+        Annotated[SecretStr, AfterValidator(readable_clickhouse_url), BeforeValidator(verbatim)] | None
+    ) = _setting(
+        "ASPECTS_CLICKHOUSE_URL",
+        "ClickHouse, all in one: `https://user:password@host:8443`; `?verify=false` and `?ca_cert=/path` are understood.",
+        "none: the embedded server",
+    )
+    clickhouse_host: Annotated[str, AfterValidator(host_name), BeforeValidator(stripped)] | None = _setting(
+        "CLICKHOUSE_HOST",
+        "ClickHouse's host name. With a Tutor `config.yml` of a site that runs Aspects: `clickhouse`, as in the plugin.",
+        "none: the embedded server",
+    )
+    clickhouse_port: Annotated[int, whole_number(1, 65535, "a port")] | None = _setting(
+        "CLICKHOUSE_PORT",
+        "The port of ClickHouse's HTTP interface. The native ports 9000 (9006) and 9440 stand for 8123 and 8443.",
+        "8443 if secure, else 8123",
+    )
+    clickhouse_http_port: Annotated[int, whole_number(1, 65535, "a port")] | None = _setting(
+        "CLICKHOUSE_INTERNAL_HTTP_PORT",
+        "The same port by the name that the Aspects plugin gives it; CLICKHOUSE_PORT wins.",
+    )
+    clickhouse_secure: _Boolean | None = _setting("CLICKHOUSE_SECURE_CONNECTION", "Speak TLS.", "false")
+    clickhouse_user: _Text | None = _setting("CLICKHOUSE_ADMIN_USER", "The user to connect as.", "default")
+    clickhouse_password: _Secret | None = _setting(
+        "CLICKHOUSE_ADMIN_PASSWORD", "That user's password. Secret."
+    )
+    clickhouse_ca_cert: Annotated[str, AfterValidator(existing_file), BeforeValidator(stripped)] | None = (
+        _setting(
+            "CLICKHOUSE_CA_CERT", "Path of the certificate authority that signed ClickHouse's certificate."
+        )
+    )
+    clickhouse_verify: _Boolean | None = _setting(
+        "CLICKHOUSE_VERIFY",
+        "Check ClickHouse's certificate. Without it anybody on the way can read along.",
+        "true",
+    )
+    cluster_name: Annotated[str, AfterValidator(name_or_nothing), BeforeValidator(stripped)] = _setting(
+        "CLICKHOUSE_CLUSTER_NAME",
+        "Name of the ClickHouse cluster: ON CLUSTER and Replicated engines. Empty: one server.",
+        "(empty)",
+        default="",
+    )
+    xapi_source: Annotated[XapiSource, one_of("ralph", "vector")] | None = _setting(
+        "ASPECTS_XAPI_SOURCE",
+        "Who writes live statements, `ralph` or `vector`; it says where the raw table is. With a `config.yml` written by "
+        "version 5 or later of the Aspects plugin: `vector`, as in the plugin.",
+        "ralph",
+    )
+    xapi_database: _Name | None = _setting(
+        "ASPECTS_XAPI_DATABASE",
+        "Database of the raw table. With ASPECTS_XAPI_SOURCE=vector the default is ASPECTS_VECTOR_DATABASE.",
+        "xapi",
+    )
+    ralph_database: _Name | None = _setting(
+        "RALPH_DATABASE", "The plugin's name for Ralph's database; ASPECTS_XAPI_DATABASE wins.", "xapi"
+    )
+    vector_database: _Name = _setting(
+        "ASPECTS_VECTOR_DATABASE", "Database of the raw table where Vector writes it.", default="openedx"
+    )
+    raw_xapi_table: _Name = _setting(
+        "ASPECTS_RAW_XAPI_TABLE", "Name of the raw table.", default="xapi_events_all"
+    )
+    event_sink_database: _Name = _setting(
+        "ASPECTS_EVENT_SINK_DATABASE", "Database of the copies of LMS tables.", default="event_sink"
+    )
+    orchestration_database: _Name = _setting(
+        "ASPECTS_ORCHESTRATION_DATABASE",
+        "Database of this project itself: staging, locks, catalog, run records.",
+        default="aspects_orchestration",
+    )
+    data_ttl_expression: Annotated[str, AfterValidator(ttl_expression), BeforeValidator(stripped)] | None = (
+        _setting(
+            "ASPECTS_DATA_TTL_EXPRESSION",
+            "How long rows are kept. Empty: for ever, which is the default on the embedded server.",
+            "toDateTime(emission_time) + INTERVAL 1 YEAR",
+        )
+    )
+    retention_file: Annotated[str, AfterValidator(existing_file), BeforeValidator(stripped)] | None = (
+        _setting(
+            "ASPECTS_RETENTION_FILE",
+            "Path of `retention.yaml`: months to keep by table, legal holds, whether the archive must come first.",
+            "retention.yaml in the checkout, if there is one",
+        )
+    )
+    enable_pii: _Boolean = _setting(
+        "ASPECTS_ENABLE_PII", "Let personal data into ClickHouse.", "false", default=False
+    )
+    lms_root_url: Annotated[str, AfterValidator(root_url), BeforeValidator(stripped)] | None = _setting(
+        "LMS_ROOT_URL",
+        "The LMS's address. It goes into every statement, so it must be the site's own.",
+        "http://local.openedx.io:8000",
+    )
+    lms_host: Annotated[str, AfterValidator(lms_host_name), BeforeValidator(stripped)] | None = _setting(
+        "LMS_HOST", "The LMS's host name, from which LMS_ROOT_URL follows where that is not set."
+    )
+    enable_https: _Boolean = _setting(
+        "ENABLE_HTTPS", "Whether the LMS at LMS_HOST speaks https.", "false", default=False
+    )
+    agent_ifi_type: Annotated[AgentIfiType, one_of("external_id", "mbox", "mbox_sha1sum")] = _setting(
+        "XAPI_AGENT_IFI_TYPE",
+        "How statements name an actor: `external_id`, `mbox` or `mbox_sha1sum`. Another value gives other event ids.",
+        default="external_id",
+    )
+    tracking_logs: Annotated[str, AfterValidator(storage_uris), BeforeValidator(listed)] | None = _setting(
+        "ASPECTS_TRACKING_LOGS",
+        "Where tracking logs are: a folder, `file:///…`, `s3://bucket/prefix`; several by comma. With a `config.yml`: the "
+        "`data/lms/logs` and `data/cms/logs` beside it, if they exist.",
+        "<ASPECTS_HOME>/sample/logs",
+    )
+    archive: _Uri | None = _setting(
+        "ASPECTS_TRACKING_LOG_ARCHIVE", "URI prefix of the sealed archive.", "<ASPECTS_HOME>/archive"
+    )
+    quarantine: _Uri | None = _setting(
+        "ASPECTS_QUARANTINE",
+        "URI prefix for lines that could not be loaded.",
+        "<ASPECTS_TRACKING_LOG_ARCHIVE>/quarantine",
+    )
+    identities: _Records | None = _setting(
+        "ASPECTS_IDENTITIES",
+        "Users and their external ids: `lms`, `event_sink`, or the URI of CSV, NDJSON or Parquet with user_id, username, "
+        "external_user_id and optionally email, external_id_type; several by comma, the first that knows a user is "
+        "believed. With the sample logs: the sample's own.",
+        "lms if ASPECTS_LMS_DATABASE_URL is set, else event_sink",
+    )
+    courses: _Records | None = _setting(
+        "ASPECTS_COURSES",
+        "Courses: `lms`, `event_sink`, or a URI with course_key, display_name; several by comma. With the sample logs: the "
+        "sample's own.",
+        "lms if ASPECTS_LMS_DATABASE_URL is set, else event_sink",
+    )
+    lms_database_url: Annotated[SecretStr, AfterValidator(database_url), BeforeValidator(verbatim)] | None = (
+        _setting(
+            "ASPECTS_LMS_DATABASE_URL",
+            "SQLAlchemy URL of a read replica of the LMS database: `mysql+pymysql://user:password@host/openedx`. Secret.",
+            "none; with the sample logs the sample's own",
+        )
+    )
+    lms_rows_per_second: Annotated[int, whole_number(0, 10**9, "a number of rows")] = _setting(
+        "ASPECTS_LMS_ROWS_PER_SECOND",
+        "Copies of LMS tables read at most so many rows a second each. 0: as fast as it goes.",
+        default=0,
+    )
+    course_blocks: _Uri | None = _setting(
+        "ASPECTS_COURSE_BLOCKS",
+        "URI of the CMS's export of course blocks, CSV or NDJSON (docs/lms-tables.md).",
+        "none; with the sample logs the sample's own",
+    )
+    first_month: Annotated[str, AfterValidator(month), BeforeValidator(stripped)] = _setting(
+        "ASPECTS_FIRST_MONTH", "The first partition, YYYY-MM.", default="2020-01"
+    )
+    transform_workers: Annotated[int, whole_number(1, 4096, "a number of workers")] | None = _setting(
+        "ASPECTS_TRANSFORM_WORKERS",
+        "Processes that transform events within one partition.",
+        "the CPUs this process may use",
+    )
+    transform_engine: Annotated[TransformEngine, one_of("fast", "stock")] = _setting(
+        "ASPECTS_TRANSFORM_ENGINE",
+        "`fast`, or `stock`: event-routing-backends as it is, many times slower. Both give the same statements.",
+        default="fast",
+    )
+    max_line_bytes: Annotated[int, whole_number(1024, 2**31 - 1, "a size in bytes")] = _setting(
+        "ASPECTS_MAX_LINE_BYTES",
+        "A longer line is quarantined without being held in memory. Bytes.",
+        default=16 * 1024 * 1024,
+    )
+    alert_urls: (
+        Annotated[SecretStr, AfterValidator(apprise_urls), BeforeValidator(verbatim), BeforeValidator(listed)]
+        | None
+    ) = _setting("ASPECTS_ALERT_URLS", "Apprise URLs that hear of trouble, by comma. Secret.")
+
+
+NAMES: dict[str, FieldInfo] = {str(f.validation_alias): f for f in Given.model_fields.values()}
+
+
+@dataclass(frozen=True)
+class DocumentedSetting:
+    """One setting as docs/settings.md lists it."""
+
+    name: str
+    default: str
+    meaning: str
+
+
+def documented_settings() -> tuple[DocumentedSetting, ...]:
+    """Every setting that can be given, in the order of docs/settings.md."""
+    return tuple(
+        DocumentedSetting(
+            name, str(cast(dict[str, object], f.json_schema_extra)["shown_default"]), f.description or ""
+        )
+        for name, f in NAMES.items()
+    )

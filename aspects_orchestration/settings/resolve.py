@@ -1,0 +1,481 @@
+"""From what was given to what is in force: the layers, what follows from what, and what is refused."""
+
+import difflib
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import SecretStr, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
+
+from aspects_orchestration.errors import SettingsError
+from aspects_orchestration.settings.given import NAMES, Given
+from aspects_orchestration.settings.in_force import (
+    DEFAULT,
+    ENVIRONMENT,
+    SAMPLE_LOGS,
+    ClickHouseAddress,
+    Settings,
+)
+from aspects_orchestration.settings.values import (
+    MASK,
+    ClickHouseUrl,
+    ImpossibleValueError,
+    Layer,
+    against_project,
+    clickhouse_url,
+    is_given,
+    masked_secret_url,
+    masked_url,
+    split_urls,
+)
+
+_SEE = (
+    "`python -m aspects_orchestration.settings` shows what is in force; docs/settings.md lists every setting."
+)
+
+
+class _LayerSource(PydanticBaseSettingsSource):
+    """Gives pydantic-settings the values of one layer, by the settings' own names."""
+
+    def __init__(self, settings_cls: type[BaseSettings], layer: Layer) -> None:
+        super().__init__(settings_cls)
+        self._layer = layer
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:  # noqa: ARG002
+        name = str(field.validation_alias)
+        return self._layer.values.get(name), name, False
+
+    def __call__(self) -> dict[str, Any]:
+        found = (self.get_field_value(field, name) for name, field in self.settings_cls.model_fields.items())
+        return {name: value for value, name, _ in found if value is not None}
+
+
+def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
+    """Read all settings: the environment, then the site's Tutor config.yml, then the defaults.
+
+    Args:
+        environ: the variables to read instead of the process's own.
+
+    Returns:
+        The settings in force. Nothing is created, connected to or written.
+
+    Raises:
+        SettingsError: some values are unknown or impossible; the message names every one of them and shows no secret.
+
+    Example:
+        >>> load_settings({"ASPECTS_FIRST_MONTH": "2023-09"}).first_month
+        '2023-09'
+    """
+    refused: list[str] = []
+    layers = [_environment(os.environ if environ is None else environ)]
+    layers += _tutor_config(layers[0], refused)
+    refused += _misspelt(layers)
+    given = _given(layers, refused)
+    settings = None if given is None else _Resolution(given, layers, refused).settings()
+    if refused or settings is None:
+        raise _refusal(refused)
+    return settings
+
+
+def _tutor_config(environment: Layer, refused: list[str]) -> list[Layer]:
+    config = environment.values.get("ASPECTS_TUTOR_CONFIG")
+    if config is None:
+        return []
+    # Imported only here: most processes have no config.yml to read.
+    from aspects_orchestration.settings.tutor_config import tutor_layers
+
+    wanted = [name for name in NAMES if name != "ASPECTS_TUTOR_CONFIG" and name not in environment.values]
+    try:
+        path = against_project(str(config).strip())
+    except ImpossibleValueError as impossible:
+        refused.append(f"ASPECTS_TUTOR_CONFIG: {impossible}")
+        return []
+    return tutor_layers(path, wanted, refused)
+
+
+def _refusal(refused: Sequence[str]) -> SettingsError:
+    ordered = list(dict.fromkeys(refused))
+    if len(ordered) == 1:
+        return SettingsError(ordered[0], do=f"Then run it again. {_SEE}")
+    return SettingsError(
+        f"{len(ordered)} settings cannot be used:\n" + "\n".join(f"  {line}" for line in ordered),
+        do=f"\nCorrect them and run it again. {_SEE}",
+    )
+
+
+def _environment(environ: Mapping[str, str]) -> Layer:
+    values: dict[str, object] = {k: v for k, v in environ.items() if is_given(k, v)}
+    # Kubernetes tells every pod of a service named "clickhouse" its address in a variable of this very name.
+    if str(values.get("CLICKHOUSE_PORT", "")).startswith(("tcp://", "udp://")):
+        del values["CLICKHOUSE_PORT"]
+    return Layer(ENVIRONMENT, values)
+
+
+def _given(layers: Sequence[Layer], refused: list[str]) -> Given | None:
+    class Layered(Given):
+        @classmethod
+        def settings_customise_sources(
+            cls,
+            settings_cls: type[BaseSettings],
+            init_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+            env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+            dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+            file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        ) -> tuple[PydanticBaseSettingsSource, ...]:
+            return tuple(_LayerSource(settings_cls, layer) for layer in layers)
+
+    try:
+        return Layered()
+    except ValidationError as invalid:
+        for error in invalid.errors(include_url=False, include_input=False):
+            reason = error.get("ctx", {}).get("error")
+            name = str(error["loc"][0])
+            text = (
+                str(reason)
+                if isinstance(reason, ImpossibleValueError)
+                else "cannot be read; see docs/settings.md"
+            )
+            refused.append(f"{name}{_found_in(name, layers)}: {text}")
+    return None
+
+
+def _origin(name: str, layers: Iterable[Layer]) -> str | None:
+    return next((layer.origin for layer in layers if name in layer.values), None)
+
+
+def _found_in(name: str, layers: Sequence[Layer]) -> str:
+    origin = _origin(name, layers)
+    return "" if origin in {None, ENVIRONMENT} else f" (in {origin})"
+
+
+def _misspelt(layers: Iterable[Layer]) -> list[str]:
+    refused = []
+    ours = [name for name in NAMES if name.startswith("ASPECTS_")]
+    for layer in layers:
+        for name in sorted(layer.values):
+            upper = name.upper()
+            if not upper.startswith("ASPECTS_") or name in NAMES or name in _ASPECTS_OWN:
+                continue
+            near = difflib.get_close_matches(upper, ours, n=1, cutoff=0.85)
+            if near:
+                where = "" if layer.origin == ENVIRONMENT else f" (in {layer.origin})"
+                refused.append(
+                    f"{name}{where}: is not a setting; set {near[0]} if that is meant, or remove it"
+                )
+    return refused
+
+
+# Settings of the Aspects plugin (versions 0.x to 6.1) that resemble one of ours and are none of our business.
+_ASPECTS_OWN = frozenset(
+    {
+        "ASPECTS_CLICKHOUSE_CMS_USER",
+        "ASPECTS_CLICKHOUSE_LRS_USER",
+        "ASPECTS_EVENT_SINK_NODES_TABLE",
+        "ASPECTS_VECTOR_RAW_XAPI_TABLE",
+        "ASPECTS_XAPI_S3_BUCKET",
+        "ASPECTS_XAPI_TABLE",
+    }
+)
+
+
+# The ports of the native protocol as Aspects configures them, and those of HTTP on the same server.
+_HTTP_PORT_BESIDE = {9000: 8123, 9006: 8123, 9440: 8443}
+
+
+# Always in a config.yml, whether the site chose them or not.
+_GENERATED_BY_TUTOR = {"CLICKHOUSE_ADMIN_USER", "CLICKHOUSE_ADMIN_PASSWORD", "CLICKHOUSE_SECURE_CONNECTION"}
+
+
+class _Resolution:
+    """Works out what follows from what was given, and notes where each value came from."""
+
+    def __init__(self, given: Given, layers: Sequence[Layer], refused: list[str]) -> None:
+        self._given = given
+        self._layers = layers
+        self._refused = refused
+        self._origins = {name: self._found(name) or DEFAULT for name in NAMES}
+
+    def settings(self) -> Settings:
+        given = self._given
+        home = Path(given.home) if given.home else against_project(".aspects")
+        clickhouse = self._clickhouse()
+        logs = self._tracking_logs(home)
+        archive = given.archive or str(home / "archive")
+        database = self._xapi_database()
+        self._keep_apart(database)
+        return Settings(
+            home=home,
+            tutor_config=Path(given.tutor_config) if given.tutor_config else None,
+            clickhouse=clickhouse,
+            cluster_name=given.cluster_name,
+            xapi_source=given.xapi_source or "ralph",
+            xapi_database=database,
+            vector_database=given.vector_database,
+            raw_xapi_table=given.raw_xapi_table,
+            event_sink_database=given.event_sink_database,
+            orchestration_database=given.orchestration_database,
+            data_ttl_expression=self._ttl(clickhouse is None),
+            retention_file=self._retention_file(),
+            enable_pii=given.enable_pii,
+            lms_root_url=self._lms_root_url(),
+            agent_ifi_type=given.agent_ifi_type,
+            tracking_log_prefixes=logs,
+            archive_uri=archive,
+            quarantine_uri=given.quarantine or self._below(archive),
+            identities_source=self._records(
+                "ASPECTS_IDENTITIES", given.identities, home / "sample/identities.csv"
+            ),
+            courses_source=self._records("ASPECTS_COURSES", given.courses, home / "sample/courses.csv"),
+            lms_database_url=self._lms_database(home),
+            lms_rows_per_second=given.lms_rows_per_second,
+            course_blocks_uri=self._course_blocks(home),
+            first_month=given.first_month,
+            transform_workers=given.transform_workers or _usable_cpus(),
+            transform_engine=given.transform_engine,
+            max_line_bytes=given.max_line_bytes,
+            alert_urls=tuple(SecretStr(url) for url in split_urls(given.alert_urls or SecretStr(""))),
+            origins=self._origins,
+            inputs=self._inputs(),
+        )
+
+    def _found(self, name: str) -> str | None:
+        return _origin(name, self._layers)
+
+    def _rank(self, name: str) -> int:
+        """How near the layer that gave this setting is; the number of layers if none did."""
+        return next((i for i, layer in enumerate(self._layers) if name in layer.values), len(self._layers))
+
+    def _derived(self, name: str, source: str) -> None:
+        self._origins[name] = f"derived from {source} ({self._origins[source]})"
+
+    def _refuse(self, name: str, why: str) -> None:
+        self._refused.append(f"{name}{_found_in(name, self._layers)}: {why}")
+
+    def _clickhouse(self) -> ClickHouseAddress | None:
+        if self._given.clickhouse_url is not None:
+            url = clickhouse_url(self._given.clickhouse_url)
+            return self._tls_consistent(self._clickhouse_from(url))
+        if self._given.clickhouse_host is not None:
+            return self._tls_consistent(self._clickhouse_from_pieces(self._given.clickhouse_host))
+        for name, value in {
+            "CLICKHOUSE_ADMIN_PASSWORD": self._given.clickhouse_password,
+            "CLICKHOUSE_ADMIN_USER": self._given.clickhouse_user,
+            "CLICKHOUSE_PORT": self._given.clickhouse_port,
+            "CLICKHOUSE_SECURE_CONNECTION": self._given.clickhouse_secure,
+        }.items():
+            if value:
+                self._refuse(
+                    name,
+                    "is set, but no ClickHouse is named; set CLICKHOUSE_HOST, or remove it to use the embedded server",
+                )
+        return None
+
+    def _clickhouse_from_pieces(self, host: str) -> ClickHouseAddress:
+        given = self._given
+        port = given.clickhouse_port
+        secure = given.clickhouse_secure
+        if secure is None and port in {8443, 9440}:
+            secure = True
+            self._derived("CLICKHOUSE_SECURE_CONNECTION", "CLICKHOUSE_PORT")
+        if port in _HTTP_PORT_BESIDE:
+            port = _HTTP_PORT_BESIDE[port]
+            self._derived("CLICKHOUSE_PORT", "CLICKHOUSE_PORT")
+        elif port is None and given.clickhouse_http_port is not None:
+            port = given.clickhouse_http_port
+            self._derived("CLICKHOUSE_PORT", "CLICKHOUSE_INTERNAL_HTTP_PORT")
+        return ClickHouseAddress(
+            host=host,
+            port=port or (8443 if secure else 8123),
+            secure=bool(secure),
+            user=given.clickhouse_user or "default",
+            password=given.clickhouse_password or SecretStr(""),
+            ca_cert=Path(given.clickhouse_ca_cert) if given.clickhouse_ca_cert else None,
+            verify=given.clickhouse_verify is not False,
+        )
+
+    def _clickhouse_from(self, url: ClickHouseUrl) -> ClickHouseAddress:
+        """The URL wins; what it does not say may come from the pieces. Pieces that contradict it are refused, unless it
+        overrides them from nearer: a URL in the environment is how one reaches the ClickHouse of a config.yml from
+        outside its network."""
+        given = self._given
+        port = _HTTP_PORT_BESIDE.get(given.clickhouse_port or 0, given.clickhouse_port)
+        password = None if given.clickhouse_password is None else given.clickhouse_password.get_secret_value()
+        said: dict[str, tuple[object, object]] = {
+            "CLICKHOUSE_HOST": (url.host, given.clickhouse_host and given.clickhouse_host.lower()),
+            "CLICKHOUSE_PORT": (url.port, port),
+            "CLICKHOUSE_SECURE_CONNECTION": (url.secure, given.clickhouse_secure),
+            "CLICKHOUSE_ADMIN_USER": (url.user, given.clickhouse_user),
+            "CLICKHOUSE_ADMIN_PASSWORD": (url.password, password),
+            "CLICKHOUSE_CA_CERT": (url.ca_cert, given.clickhouse_ca_cert),
+            "CLICKHOUSE_VERIFY": (url.verify, given.clickhouse_verify),
+        }
+        for name, (in_url, piece) in said.items():
+            if in_url is None:
+                continue
+            overridden = self._rank(name) > self._rank("ASPECTS_CLICKHOUSE_URL")
+            generated = name in _GENERATED_BY_TUTOR and self._found(name) != ENVIRONMENT
+            if piece not in {None, in_url} and not overridden and not generated:
+                self._refuse(
+                    name, "differs from ASPECTS_CLICKHOUSE_URL; remove one of them, or make them agree"
+                )
+            self._derived(name, "ASPECTS_CLICKHOUSE_URL")
+        if url.port is None and (
+            port is None or self._rank("CLICKHOUSE_PORT") > self._rank("ASPECTS_CLICKHOUSE_URL")
+        ):
+            port = 8443 if url.secure else 8123
+            self._derived("CLICKHOUSE_PORT", "ASPECTS_CLICKHOUSE_URL")
+        # A password belongs to its user: one set for another user is not sent.
+        theirs = url.user is None or given.clickhouse_user in {None, url.user}
+        if url.password is None and not theirs:
+            self._origins["CLICKHOUSE_ADMIN_PASSWORD"] = DEFAULT
+        ca_cert = url.ca_cert or given.clickhouse_ca_cert
+        return ClickHouseAddress(
+            host=url.host,
+            port=url.port or port or 8123,
+            secure=url.secure,
+            user=url.user or given.clickhouse_user or "default",
+            password=SecretStr(
+                url.password if url.password is not None else (password or "") if theirs else ""
+            ),
+            ca_cert=Path(ca_cert) if ca_cert else None,
+            verify=(url.verify if url.verify is not None else given.clickhouse_verify) is not False,
+        )
+
+    def _tls_consistent(self, address: ClickHouseAddress) -> ClickHouseAddress:
+        if address.ca_cert is not None and not address.secure:
+            self._refuse(
+                "CLICKHOUSE_CA_CERT", "is set, but the connection is not TLS; use https, or remove it"
+            )
+        return address
+
+    def _xapi_database(self) -> str:
+        given = self._given
+        if given.xapi_database is not None:
+            return given.xapi_database
+        if given.xapi_source == "vector":
+            self._derived("ASPECTS_XAPI_DATABASE", "ASPECTS_XAPI_SOURCE")
+            return given.vector_database
+        if given.ralph_database is not None:
+            self._derived("ASPECTS_XAPI_DATABASE", "RALPH_DATABASE")
+            return given.ralph_database
+        return "xapi"
+
+    def _keep_apart(self, xapi_database: str) -> None:
+        if self._given.orchestration_database in {xapi_database, self._given.event_sink_database}:
+            self._refuse(
+                "ASPECTS_ORCHESTRATION_DATABASE",
+                "is a database of Aspects too; name one of its own, because staging is dropped there",
+            )
+
+    def _ttl(self, embedded: bool) -> str:
+        if self._given.data_ttl_expression is not None:
+            return self._given.data_ttl_expression
+        if embedded:
+            self._origins["ASPECTS_DATA_TTL_EXPRESSION"] = "default (embedded server)"
+            return ""
+        return "toDateTime(emission_time) + INTERVAL 1 YEAR"
+
+    def _retention_file(self) -> Path | None:
+        beside = against_project("retention.yaml")
+        if self._given.retention_file is None and beside.is_file():
+            self._origins["ASPECTS_RETENTION_FILE"] = "default (it is there)"
+            return beside
+        return Path(self._given.retention_file) if self._given.retention_file else None
+
+    def _lms_root_url(self) -> str:
+        given = self._given
+        if given.lms_host is not None and self._rank("LMS_HOST") < self._rank("LMS_ROOT_URL"):
+            self._derived("LMS_ROOT_URL", "LMS_HOST")
+            return f"{'https' if given.enable_https else 'http'}://{given.lms_host}"
+        return given.lms_root_url or "http://local.openedx.io:8000"
+
+    def _tracking_logs(self, home: Path) -> tuple[str, ...]:
+        if self._given.tracking_logs is not None:
+            return tuple(self._given.tracking_logs.split(","))
+        if self._given.tutor_config:
+            # Where Tutor's local and dev modes put what both containers see as /openedx/data/logs.
+            data = Path(self._given.tutor_config).parent / "data"
+            found = tuple(
+                str(data / app / "logs") for app in ("lms", "cms") if _is_folder(data / app / "logs")
+            )
+            if found:
+                self._derived("ASPECTS_TRACKING_LOGS", "ASPECTS_TUTOR_CONFIG")
+                return found
+        self._origins["ASPECTS_TRACKING_LOGS"] = SAMPLE_LOGS
+        return (str(home / "sample/logs"),)
+
+    def _below(self, archive: str) -> str:
+        if self._origins["ASPECTS_TRACKING_LOG_ARCHIVE"] != DEFAULT:
+            self._derived("ASPECTS_QUARANTINE", "ASPECTS_TRACKING_LOG_ARCHIVE")
+        return f"{archive.rstrip('/')}/quarantine"
+
+    def _records(self, name: str, given: str | None, sample: Path) -> str:
+        if given is not None and "lms" in given.split(",") and self._given.lms_database_url is None:
+            self._refuse(name, "asks for lms, but no LMS database is named; set ASPECTS_LMS_DATABASE_URL")
+        if given is not None:
+            return given
+        if self._given.lms_database_url is not None:
+            self._derived(name, "ASPECTS_LMS_DATABASE_URL")
+            return "lms"
+        if self._origins["ASPECTS_TRACKING_LOGS"] == SAMPLE_LOGS:
+            self._origins[name] = SAMPLE_LOGS
+            return str(sample)
+        return "event_sink"
+
+    def _lms_database(self, home: Path) -> SecretStr | None:
+        if self._given.lms_database_url is None and self._origins["ASPECTS_TRACKING_LOGS"] == SAMPLE_LOGS:
+            self._origins["ASPECTS_LMS_DATABASE_URL"] = SAMPLE_LOGS
+            return SecretStr(f"sqlite:///{home / 'sample/lms.sqlite'}")
+        return self._given.lms_database_url
+
+    def _course_blocks(self, home: Path) -> str | None:
+        if self._given.course_blocks is None and self._origins["ASPECTS_TRACKING_LOGS"] == SAMPLE_LOGS:
+            self._origins["ASPECTS_COURSE_BLOCKS"] = SAMPLE_LOGS
+            return str(home / "sample/course_blocks.ndjson")
+        return self._given.course_blocks
+
+    def _inputs(self) -> dict[str, str]:
+        """What was given only for other settings to follow from it, masked; and boto3's own variables."""
+        given = self._given
+        shown = {
+            "ASPECTS_CLICKHOUSE_URL": given.clickhouse_url and masked_secret_url(given.clickhouse_url),
+            "CLICKHOUSE_INTERNAL_HTTP_PORT": given.clickhouse_http_port,
+            "RALPH_DATABASE": given.ralph_database,
+            "LMS_HOST": given.lms_host,
+            "ENABLE_HTTPS": str(given.enable_https).lower(),
+        }
+        inputs = {name: "" if value is None else str(value) for name, value in shown.items()}
+        for name, value in sorted(self._layers[0].values.items()):
+            if name.startswith("AWS_"):
+                inputs[name] = masked_url(str(value)) if name in _AWS_SHOWN else MASK
+                self._origins[name] = "environment (read by boto3)"
+        return inputs
+
+
+_AWS_SHOWN = {
+    "AWS_ENDPOINT_URL",
+    "AWS_ENDPOINT_URL_S3",
+    "AWS_REGION",
+    "AWS_DEFAULT_REGION",
+    "AWS_PROFILE",
+    "AWS_CONFIG_FILE",
+    "AWS_SHARED_CREDENTIALS_FILE",
+    "AWS_CA_BUNDLE",
+    "AWS_ROLE_ARN",
+}
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
+
+
+def _usable_cpus() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
