@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from datetime import timedelta
 
 from aspects_orchestration.gaps.heal import stretches
 from aspects_orchestration.gaps.look import Look, hour_start
@@ -11,6 +10,7 @@ from aspects_orchestration.tracking.catalog import hour_range
 
 #: So many hours are listed one by one; the rest is summed up.
 LISTED = 100
+_LABELS = 16
 #: Gaps in which more than this share of all statements is missing are severe.
 SEVERE_SHARE = 0.01
 
@@ -92,28 +92,26 @@ def picture(seen: Look) -> bytes | None:
     """Expected and found statements by hour, gaps marked; a PNG. None where there are no hours."""
     if seen.window is None:
         return None
-    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
     from matplotlib.figure import Figure
 
     first, end = hour_range(seen.window)
     hours = {one.hour: one for one in seen.comparison.hours}
-    moments = [hour_start(hour) for hour in range(first, end)]
-    expected = [hours[hour].expected if hour in hours else 0.0 for hour in range(first, end)]
-    found = [seen.found.get(hour, 0) for hour in range(first, end)]
+    across = list(range(first, end))
+    expected = [hours[hour].expected if hour in hours else 0.0 for hour in across]
+    found = [seen.found.get(hour, 0) for hour in across]
     figure = Figure(figsize=(10, 3.2), layout="constrained")
     axes = figure.add_subplot()
-    axes.fill_between(moments, expected, step="post", color="#c9d6df", label="expected from the logs")
-    axes.step(moments, found, where="post", color="#30475e", linewidth=0.9, label="found in ClickHouse")
+    axes.stairs(expected, [*across, end], fill=True, color="#c9d6df", label="expected from the logs")
+    axes.stairs(found, [*across, end], color="#30475e", linewidth=0.9, label="found in ClickHouse")
     for number, gap in enumerate(seen.comparison.gaps):
-        start = hour_start(gap.hour)
         label = "falls short" if number == 0 else None
-        axes.axvspan(start, start + timedelta(hours=1), color="#d1495b", alpha=0.35, linewidth=0, label=label)
+        axes.axvspan(gap.hour, gap.hour + 1, color="#d1495b", alpha=0.35, linewidth=0, label=label)
     axes.set_ylim(bottom=0)
-    axes.set_xlim(moments[0], moments[-1] + timedelta(hours=1))
+    axes.set_xlim(first, end)
     axes.set_title("statements by hour (UTC)", fontsize=10)
-    locator = AutoDateLocator()
-    axes.xaxis.set_major_locator(locator)
-    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+    midnights = [hour for hour in across if hour % 24 == 0] or across[:1]
+    shown = midnights[:: -(-len(midnights) // _LABELS)]
+    axes.set_xticks(shown, [f"{hour_start(hour):%m-%d}" for hour in shown])
     axes.tick_params(labelsize=8)
     axes.legend(fontsize=8, loc="upper left")
     drawn = io.BytesIO()
