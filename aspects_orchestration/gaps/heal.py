@@ -153,10 +153,10 @@ class Memory:
         """Why a stretch is not to be replayed now; empty if it is."""
         seen = [self.hours[gap.hour] for gap in stretch.hours]
         moment = now.timestamp()
-        if all(one.tries >= TRIES for one in seen):
-            return f"given up after {TRIES} replays that did not come to their end: look at those runs"
         if any(one.tried_s and moment - one.tried_s < AGAIN.total_seconds() for one in seen):
             return f"replayed less than {AGAIN.total_seconds() / 3600:.0f} hours ago"
+        if all(one.tries >= TRIES for one in seen):
+            return f"given up after {TRIES} replays that did not come to their end: look at those runs"
         if any(moment - one.since_s < SETTLED.total_seconds() for one in seen):
             return "statements may still come in by themselves"
         return ""
