@@ -72,6 +72,7 @@ JOBS = {
     "backfill_xapi_events_all",
     "check_lms_tables",
     "check_xapi_events_all",
+    "check_xapi_gaps",
     "copy_lms_tables",
     "delete_retired_users",
     "empty_personal_data",
@@ -79,6 +80,7 @@ JOBS = {
     "observe_tracking_logs",
 }
 SCHEDULES = {
+    "check_xapi_gaps_daily": ("check_xapi_gaps", "0 5 * * *"),
     "copy_lms_tables_daily": ("copy_lms_tables", "0 1 * * *"),
     "delete_retired_users_daily": ("delete_retired_users", "30 4 * * *"),
     "load_current_month_nightly": ("backfill_xapi_events_all", "0 2 * * *"),
@@ -86,7 +88,7 @@ SCHEDULES = {
     "observe_retention_weekly": ("observe_retention", "0 3 * * 1"),
     "apply_retention_weekly": ("apply_retention", "0 4 * * 1"),
 }
-SENSORS = {"replay_quarantine_when_they_arrive", "unarchived_months_expire"}
+SENSORS = {"replay_quarantine_when_they_arrive", "unarchived_months_expire", "xapi_gaps"}
 RESOURCES = {"clickhouse", "log_storage"}
 COPY_CONFIG = {
     "mode",
@@ -101,6 +103,7 @@ COPY_CONFIG = {
 }
 CONFIG = {"mode", "since", "until", "dry_run", "source", "allow_expired", "allow_loss", "verify"}
 APPLY_CONFIG = {"dry_run", "plan"}
+GAPS_CONFIG = {"days", "lag_hours", "until", "tolerance", "at_least", "read_new"}
 
 
 @pytest.fixture(scope="module")
@@ -143,6 +146,7 @@ def test_checks_jobs_schedules_sensors_and_resources_are_these(repository: dg.Re
     for table in LMS_TABLES:
         assert checks[table] == COPY_CHECKS | set(OF_PEOPLE.get(table, {}))
     assert checks["course_blocks"] == {"copied_lately", "no_repeated_newest_rows"}
+    assert checks["tracking_logs"] == {"xapi_gaps"}
     assert checks["retention_policies"] == set(RETENTION_QUESTIONS) == RETENTION_CHECKS
     assert {job.name for job in repository.get_all_jobs() if not job.name.startswith("__")} == JOBS
     schedules = {one.name: (one.job_name, one.cron_schedule) for one in repository.schedule_defs}
@@ -194,6 +198,12 @@ def test_applying_retention_takes_this_config(repository: dg.RepositoryDefinitio
     (op,) = repository.get_job("apply_retention").graph.node_defs
     assert isinstance(op, dg.OpDefinition)
     assert set(op.config_schema.config_type.fields) == APPLY_CONFIG  # type: ignore[union-attr]
+
+
+def test_looking_for_gaps_takes_this_config(repository: dg.RepositoryDefinition) -> None:
+    (op,) = repository.get_job("check_xapi_gaps").graph.node_defs
+    assert isinstance(op, dg.OpDefinition)
+    assert set(op.config_schema.config_type.fields) == GAPS_CONFIG  # type: ignore[union-attr]
 
 
 def test_no_sensor_watches_until_it_is_switched_on(repository: dg.RepositoryDefinition) -> None:
