@@ -103,9 +103,10 @@ def picture(seen: Look) -> bytes | None:
     axes = figure.add_subplot()
     axes.stairs(expected, [*across, end], fill=True, color="#c9d6df", label="expected from the logs")
     axes.stairs(found, [*across, end], color="#30475e", linewidth=0.9, label="found in ClickHouse")
-    for number, gap in enumerate(seen.comparison.gaps):
-        label = "falls short" if number == 0 else None
-        axes.axvspan(gap.hour, gap.hour + 1, color="#d1495b", alpha=0.35, linewidth=0, label=label)
+    label = "falls short"
+    for start, stop in _runs([gap.hour for gap in seen.comparison.gaps]):
+        axes.axvspan(start, stop, color="#d1495b", alpha=0.35, linewidth=0, label=label)
+        label = "_"  # a legend names it once
     axes.set_ylim(bottom=0)
     axes.set_xlim(first, end)
     axes.set_title("statements by hour (UTC)", fontsize=10)
@@ -117,6 +118,17 @@ def picture(seen: Look) -> bytes | None:
     drawn = io.BytesIO()
     figure.savefig(drawn, format="png", dpi=90)
     return drawn.getvalue()
+
+
+def _runs(hours: list[int]) -> list[tuple[int, int]]:
+    """Ascending hours as stretches: the first hour of each, and the one behind its last."""
+    found: list[tuple[int, int]] = []
+    for hour in hours:
+        if found and found[-1][1] == hour:
+            found[-1] = (found[-1][0], hour + 1)
+        else:
+            found.append((hour, hour + 1))
+    return found
 
 
 def _span(seen: Look) -> str:
