@@ -6,7 +6,15 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
-from aspects_orchestration.settings.given import NAMES, AgentIfiType, TransformEngine, XapiSource
+from aspects_orchestration.settings.given import (
+    NAMES,
+    AgentIfiType,
+    ArchiveCompression,
+    ArchiveEncryption,
+    ObjectLock,
+    TransformEngine,
+    XapiSource,
+)
 from aspects_orchestration.settings.values import MASK, masked_secret_url
 from aspects_orchestration.warehouse.ttl import DataTtl, parse_ttl
 
@@ -63,6 +71,12 @@ class Settings:
     agent_ifi_type: AgentIfiType
     tracking_log_prefixes: tuple[str, ...]
     archive_uri: str
+    archive_compression: ArchiveCompression
+    archive_lateness_hours: int
+    archive_object_lock: ObjectLock
+    archive_object_lock_days: int | None
+    archive_encryption: ArchiveEncryption | None
+    archive_kms_key: str | None
     quarantine_uri: str
     identities_source: str
     courses_source: str
@@ -149,6 +163,12 @@ def effective_settings(settings: Settings) -> tuple[EffectiveSetting, ...]:
         "XAPI_AGENT_IFI_TYPE": settings.agent_ifi_type,
         "ASPECTS_TRACKING_LOGS": ",".join(settings.tracking_log_prefixes),
         "ASPECTS_TRACKING_LOG_ARCHIVE": settings.archive_uri,
+        "ASPECTS_ARCHIVE_COMPRESSION": settings.archive_compression,
+        "ASPECTS_ARCHIVE_LATENESS_HOURS": str(settings.archive_lateness_hours),
+        "ASPECTS_ARCHIVE_OBJECT_LOCK": settings.archive_object_lock,
+        "ASPECTS_ARCHIVE_OBJECT_LOCK_DAYS": str(settings.archive_object_lock_days or ""),
+        "ASPECTS_ARCHIVE_ENCRYPTION": settings.archive_encryption or "",
+        "ASPECTS_ARCHIVE_KMS_KEY": settings.archive_kms_key or "",
         "ASPECTS_QUARANTINE": settings.quarantine_uri,
         "ASPECTS_IDENTITIES": settings.identities_source,
         "ASPECTS_COURSES": settings.courses_source,
