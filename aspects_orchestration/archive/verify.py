@@ -325,8 +325,8 @@ class _Verification:
     def _in_folders(self, folder: str) -> Iterator[tuple[str, date | None, LogFile]]:
         for file in self._files(folder):
             name = self._name(file)
-            _, day, *rest = name.split("/")
-            yield name, _date(day) if len(rest) == 1 else None, file
+            parts = name.split("/")
+            yield name, _date(parts[1]) if len(parts) == 3 else None, file
 
     # --- bytes ---------------------------------------------------------------------------------------------------
 
