@@ -123,6 +123,14 @@ class ArchiveIndex:
                 )
             ]
 
+    def remembered(self) -> dict[date, str]:
+        """Hashes of the manifests that were read until now, by day; the archive itself is not looked at."""
+        with closing(self._connect()) as index:
+            return {
+                date.fromisoformat(day): str(sha)
+                for day, sha in index.execute("SELECT day, sha256 FROM manifests")
+            }
+
     def of_sources(self, uris: Sequence[str]) -> dict[str, list[ArchivedObject]]:
         """What is sealed of some source files, by URI: the objects of each, oldest first."""
         found: dict[str, list[ArchivedObject]] = {}
