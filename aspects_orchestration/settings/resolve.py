@@ -224,6 +224,8 @@ class _Resolution:
             lms_root_url=self._lms_root_url(),
             agent_ifi_type=given.agent_ifi_type,
             tracking_log_prefixes=logs,
+            live_logs=tuple(Path(one) for one in given.live_logs.split(",") if one),
+            rotate=given.rotate,
             archive_uri=archive,
             archive_compression=given.archive_compression,
             archive_lateness_hours=given.archive_lateness_hours,
