@@ -14,8 +14,10 @@ from aspects_orchestration.checks.personal_data import personal_data_checks
 from aspects_orchestration.checks.retention_policies import retention_policies_checks
 from aspects_orchestration.checks.sealing import sealing_checks
 from aspects_orchestration.checks.xapi_events_all import xapi_events_all_checks
+from aspects_orchestration.checks.xapi_gaps import xapi_gaps_check
 from aspects_orchestration.jobs.archive_tracking_logs import archive_tracking_logs
 from aspects_orchestration.jobs.backfill import backfill_xapi_events_all, check_xapi_events_all
+from aspects_orchestration.jobs.gaps import check_xapi_gaps
 from aspects_orchestration.jobs.lms_tables import lms_tables_jobs
 from aspects_orchestration.jobs.personal_data import delete_retired_users, empty_personal_data
 from aspects_orchestration.jobs.retention import apply_retention, observe_retention
@@ -24,12 +26,14 @@ from aspects_orchestration.partitions import days, months
 from aspects_orchestration.resources.clickhouse import ClickHouseResource
 from aspects_orchestration.resources.log_storage import LogStorageResource
 from aspects_orchestration.schedules.archive import archive_tracking_logs_nightly
+from aspects_orchestration.schedules.gaps import check_xapi_gaps_daily
 from aspects_orchestration.schedules.lms_tables import lms_tables_schedules
 from aspects_orchestration.schedules.nightly import load_current_month_nightly, observe_nightly
 from aspects_orchestration.schedules.retention import apply_retention_weekly, observe_retention_weekly
 from aspects_orchestration.schedules.retirement import delete_retired_users_daily
 from aspects_orchestration.sensors.quarantine import replay_quarantine
 from aspects_orchestration.sensors.retention import unarchived_months_expire
+from aspects_orchestration.sensors.xapi_gaps import xapi_gaps_sensor
 from aspects_orchestration.settings import load_settings
 
 
@@ -57,12 +61,14 @@ def defs() -> dg.Definitions:
             *event_sink_checks(with_blocks=with_blocks),
             personal_data_checks(),
             retention_policies_checks(),
+            xapi_gaps_check(),
         ],
         jobs=[
             apply_retention,
             archive_tracking_logs,
             backfill_xapi_events_all,
             check_xapi_events_all,
+            check_xapi_gaps,
             delete_retired_users,
             empty_personal_data,
             observe_retention,
@@ -76,9 +82,10 @@ def defs() -> dg.Definitions:
             delete_retired_users_daily(),
             observe_retention_weekly(),
             apply_retention_weekly(),
+            check_xapi_gaps_daily(),
             *lms_tables_schedules(with_blocks=with_blocks),
         ],
-        sensors=[replay_quarantine(), unarchived_months_expire()],
+        sensors=[replay_quarantine(), unarchived_months_expire(), xapi_gaps_sensor()],
         resources={
             "clickhouse": ClickHouseResource(),
             "log_storage": LogStorageResource(region=None, endpoint_url=None),

@@ -13,12 +13,14 @@ from typing import Any
 import orjson
 
 from aspects_orchestration.errors import AccountError, WarehouseError
+from aspects_orchestration.gaps.hours import each_once, file_hours, lines_by_hour
 from aspects_orchestration.replay import missing
 from aspects_orchestration.replay.plan import LoadPlan, Mode, lock_name, quarantine_folder, staging_prefix
 from aspects_orchestration.replay.reading import Reading, Say, Staging
 from aspects_orchestration.replay.result import LoadResult, utc_now
 from aspects_orchestration.settings import Settings
 from aspects_orchestration.tracking.account import StatementAccount
+from aspects_orchestration.tracking.catalog import HOUR_MICROS
 from aspects_orchestration.tracking.quarantine import MISSING_REPORT, REPLAYED, SUMMARY
 from aspects_orchestration.tracking.stores import S3Options, open_store
 from aspects_orchestration.warehouse import rebuild, views
@@ -29,8 +31,10 @@ from aspects_orchestration.warehouse.records import (
     LoadRecord,
     end_unfinished,
     read_progress,
+    remember_hours,
     remember_load,
     sample_modulus,
+    statements_by_hour,
 )
 from aspects_orchestration.window import partition_id
 
@@ -264,6 +268,7 @@ def _publish(load: _Load, reading: Reading, counted: PublishPlan, lock: Lock) ->
     statements.check("the whole load")
     published = _Published(statements, counted.ids, dropped)
     _remember(load, reading, counted, published, behind)
+    _remember_hours(load, reading)
     end_unfinished(load.warehouse, target.staging_database, f"{target.database}.{target.table}", month)
     return published
 
@@ -316,6 +321,25 @@ def _remember(
         run_id=record.run_id,
         # Nobody asks for those ids any more: there is nothing to wait for.
         settings={"lightweight_deletes_sync": 0},
+    )
+
+
+def _remember_hours(load: _Load, reading: Reading) -> None:
+    """Remember of each whole hour what the logs hold of it and what stands now: less than that is a gap."""
+    if load.plan.request.sources != ("logs",):
+        return  # quarantine, or some of the files: that is not all that there is of an hour
+    target, window = load.target, load.plan.window
+    first = -(-window.start_micros // HOUR_MICROS)
+    end = window.end_micros // HOUR_MICROS
+    files = (file_hours(uri, one, first, end) for uri, one in reading.account.files.items())
+    lines = lines_by_hour(each_once(one for one in files if one is not None))
+    found = statements_by_hour(load.warehouse, target.database, target.table, window)
+    remember_hours(
+        load.warehouse,
+        target.staging_database,
+        f"{target.database}.{target.table}",
+        {hour: (count, found.get(hour, 0)) for hour, count in lines.items()},
+        utc_now(),
     )
 
 

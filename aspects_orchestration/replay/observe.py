@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from aspects_orchestration.replay.reading import Reading, Say, transformer_reader
 from aspects_orchestration.settings import Settings
 from aspects_orchestration.tracking.catalog import Verdict, select
-from aspects_orchestration.tracking.stores import S3Options, open_stores
+from aspects_orchestration.tracking.stores import LogFile, S3Options, open_stores
 from aspects_orchestration.warehouse.client import Warehouse
 from aspects_orchestration.warehouse.records import catalog_by_month, look_up, store_summary
 from aspects_orchestration.window import Window
@@ -85,17 +86,28 @@ def observe(settings: Settings, warehouse: Warehouse, *, s3: S3Options, say: Say
         if verdict is Verdict.UNKNOWN
     ]
     say(f"{len(unknown)} files are new or have changed since they were read")
+    catalog(settings, warehouse, unknown, s3=s3, say=say)
+    return summed_up(settings, warehouse, files_read=len(unknown))
+
+
+def catalog(
+    settings: Settings, warehouse: Warehouse, files: Sequence[LogFile], *, s3: S3Options, say: Say
+) -> None:
+    """Read some logs, and remember what each holds; transforms nothing.
+
+    Raises:
+        AspectsError: storage or ClickHouse cannot be reached; what was read by then is remembered.
+    """
     Reading(
         settings=settings,
         warehouse=warehouse,
         s3=s3,
         say=say,
-        files=tuple(sorted(unknown)),
+        files=tuple(sorted(files)),
         window=_NO_TIME,
         site=SiteSource(settings.event_sink_database),
-        reader=reader,
+        reader=transformer_reader(),
     ).read()
-    return summed_up(settings, warehouse, files_read=len(unknown))
 
 
 def summed_up(settings: Settings, warehouse: Warehouse, *, files_read: int = 0) -> Observed:

@@ -277,6 +277,12 @@ class Given(BaseSettings):
         "A longer line is quarantined without being held in memory. Bytes.",
         default=16 * 1024 * 1024,
     )
+    replay_gaps: _Boolean = _setting(
+        "ASPECTS_REPLAY_GAPS",
+        "Let the sensor `xapi_gaps`, where it is switched on, replay the hours that fall short (docs/gaps.md).",
+        "false",
+        default=False,
+    )
     alert_urls: (
         Annotated[SecretStr, AfterValidator(apprise_urls), BeforeValidator(verbatim), BeforeValidator(listed)]
         | None

@@ -90,6 +90,7 @@ class Settings:
     transform_workers: int
     transform_engine: TransformEngine
     max_line_bytes: int
+    replay_gaps: bool
     alert_urls: tuple[SecretStr, ...]
     origins: Mapping[str, str] = field(default_factory=dict, repr=False, hash=False, compare=False)
     inputs: Mapping[str, str] = field(default_factory=dict, repr=False, hash=False, compare=False)
@@ -191,6 +192,7 @@ def effective_settings(settings: Settings) -> tuple[EffectiveSetting, ...]:
         "ASPECTS_TRANSFORM_WORKERS": str(settings.transform_workers),
         "ASPECTS_TRANSFORM_ENGINE": settings.transform_engine,
         "ASPECTS_MAX_LINE_BYTES": str(settings.max_line_bytes),
+        "ASPECTS_REPLAY_GAPS": str(settings.replay_gaps).lower(),
         "ASPECTS_ALERT_URLS": ",".join(MASK for _ in settings.alert_urls),
     }
     names = [*NAMES, *(name for name in values if name not in NAMES)]

@@ -245,6 +245,7 @@ class _Resolution:
             transform_workers=given.transform_workers or _usable_cpus(),
             transform_engine=given.transform_engine,
             max_line_bytes=given.max_line_bytes,
+            replay_gaps=given.replay_gaps,
             alert_urls=tuple(SecretStr(url) for url in split_urls(given.alert_urls or SecretStr(""))),
             origins=self._origins,
             inputs=self._inputs(),
