@@ -6,7 +6,16 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
-from aspects_orchestration.settings.given import NAMES, AgentIfiType, TransformEngine, XapiSource
+from aspects_orchestration.archive.rotation_rules import RotationRules, parse_rotation
+from aspects_orchestration.settings.given import (
+    NAMES,
+    AgentIfiType,
+    ArchiveCompression,
+    ArchiveEncryption,
+    ObjectLock,
+    TransformEngine,
+    XapiSource,
+)
 from aspects_orchestration.settings.values import MASK, masked_secret_url
 from aspects_orchestration.warehouse.ttl import DataTtl, parse_ttl
 
@@ -62,7 +71,15 @@ class Settings:
     lms_root_url: str
     agent_ifi_type: AgentIfiType
     tracking_log_prefixes: tuple[str, ...]
+    live_logs: tuple[Path, ...]
+    rotate: str
     archive_uri: str
+    archive_compression: ArchiveCompression
+    archive_lateness_hours: int
+    archive_object_lock: ObjectLock
+    archive_object_lock_days: int | None
+    archive_encryption: ArchiveEncryption | None
+    archive_kms_key: str | None
     quarantine_uri: str
     identities_source: str
     courses_source: str
@@ -92,6 +109,11 @@ class Settings:
     def courses_sources(self) -> tuple[str, ...]:
         """The sources of courses, in the order in which they are believed."""
         return tuple(self.courses_source.split(","))
+
+    @property
+    def rotation_rules(self) -> RotationRules:
+        """When live logs are rotated."""
+        return parse_rotation(self.rotate)
 
     @property
     def uses_sample_logs(self) -> bool:
@@ -149,7 +171,15 @@ def effective_settings(settings: Settings) -> tuple[EffectiveSetting, ...]:
         "LMS_ROOT_URL": settings.lms_root_url,
         "XAPI_AGENT_IFI_TYPE": settings.agent_ifi_type,
         "ASPECTS_TRACKING_LOGS": ",".join(settings.tracking_log_prefixes),
+        "ASPECTS_LIVE_LOG": ",".join(map(str, settings.live_logs)),
+        "ASPECTS_ROTATE": settings.rotate,
         "ASPECTS_TRACKING_LOG_ARCHIVE": settings.archive_uri,
+        "ASPECTS_ARCHIVE_COMPRESSION": settings.archive_compression,
+        "ASPECTS_ARCHIVE_LATENESS_HOURS": str(settings.archive_lateness_hours),
+        "ASPECTS_ARCHIVE_OBJECT_LOCK": settings.archive_object_lock,
+        "ASPECTS_ARCHIVE_OBJECT_LOCK_DAYS": str(settings.archive_object_lock_days or ""),
+        "ASPECTS_ARCHIVE_ENCRYPTION": settings.archive_encryption or "",
+        "ASPECTS_ARCHIVE_KMS_KEY": settings.archive_kms_key or "",
         "ASPECTS_QUARANTINE": settings.quarantine_uri,
         "ASPECTS_IDENTITIES": settings.identities_source,
         "ASPECTS_COURSES": settings.courses_source,

@@ -51,7 +51,7 @@ class LocalStore:
     """
 
     def __init__(self, uri_prefix: str, *, options: S3Options, setting: str) -> None:
-        self._root = Path(_local_path(uri_prefix)).absolute()
+        self._root = path_of(uri_prefix)
         self._options = options
         self._setting = setting
 
@@ -169,6 +169,15 @@ class LocalStore:
         except OSError as error:
             raise self._error(error, uri) from None
 
+    def find(self, uri: str) -> LogFile | None:
+        try:
+            found = Path(_local_path(uri)).stat()
+        except OSError as error:
+            if error.errno in _GONE:
+                return None
+            raise self._error(error, uri) from None
+        return _local_file(uri, found) if stat.S_ISREG(found.st_mode) else None
+
     def delete(self, uri: str) -> None:
         try:
             Path(_local_path(uri)).unlink(missing_ok=True)
@@ -229,6 +238,11 @@ def _make_folders(folder: Path) -> None:
         folder = folder.parent
     for made in reversed(missing):
         made.mkdir(mode=0o700, exist_ok=True)
+
+
+def path_of(uri: str) -> Path:
+    """The absolute path that a path or file:// URI names."""
+    return Path(_local_path(uri)).absolute()
 
 
 def _local_path(uri: str) -> str:
