@@ -8,6 +8,7 @@ import dagster as dg
 import pytest
 
 from aspects_orchestration.checks.personal_data import QUESTIONS as OF_PEOPLE
+from aspects_orchestration.checks.tracking_logs import QUESTIONS as OF_LOGS
 from aspects_orchestration.definitions import defs
 from aspects_orchestration.lms.compare import QUESTIONS as OF_COPIES
 from aspects_orchestration.retention.verify import QUESTIONS as RETENTION_QUESTIONS
@@ -71,12 +72,14 @@ JOBS = {
     "apply_retention",
     "backfill_xapi_events_all",
     "check_lms_tables",
+    "check_tracking_logs",
     "check_xapi_events_all",
     "copy_lms_tables",
     "delete_retired_users",
     "empty_personal_data",
     "observe_retention",
     "observe_tracking_logs",
+    "rotate_tracking_logs",
 }
 SCHEDULES = {
     "copy_lms_tables_daily": ("copy_lms_tables", "0 1 * * *"),
@@ -84,6 +87,7 @@ SCHEDULES = {
     "load_current_month_nightly": ("backfill_xapi_events_all", "0 2 * * *"),
     "observe_tracking_logs_nightly": ("observe_tracking_logs", "30 1 * * *"),
     "observe_retention_weekly": ("observe_retention", "0 3 * * 1"),
+    "rotate_tracking_logs_when_due": ("rotate_tracking_logs", "5 * * * *"),
     "apply_retention_weekly": ("apply_retention", "0 4 * * 1"),
 }
 SENSORS = {"replay_quarantine_when_they_arrive", "unarchived_months_expire"}
@@ -100,6 +104,8 @@ COPY_CONFIG = {
     "dry_run",
 }
 CONFIG = {"mode", "since", "until", "dry_run", "source", "allow_expired", "allow_loss", "verify"}
+ROTATE_CONFIG = {"dry_run", "force", "wait_s"}
+LOG_CHECKS = {"live_log_is_rotated"}
 APPLY_CONFIG = {"dry_run", "plan"}
 
 
@@ -144,6 +150,7 @@ def test_checks_jobs_schedules_sensors_and_resources_are_these(repository: dg.Re
         assert checks[table] == COPY_CHECKS | set(OF_PEOPLE.get(table, {}))
     assert checks["course_blocks"] == {"copied_lately", "no_repeated_newest_rows"}
     assert checks["retention_policies"] == set(RETENTION_QUESTIONS) == RETENTION_CHECKS
+    assert checks["tracking_logs"] == set(OF_LOGS) == LOG_CHECKS
     assert {job.name for job in repository.get_all_jobs() if not job.name.startswith("__")} == JOBS
     schedules = {one.name: (one.job_name, one.cron_schedule) for one in repository.schedule_defs}
     assert schedules == SCHEDULES
@@ -194,6 +201,12 @@ def test_applying_retention_takes_this_config(repository: dg.RepositoryDefinitio
     (op,) = repository.get_job("apply_retention").graph.node_defs
     assert isinstance(op, dg.OpDefinition)
     assert set(op.config_schema.config_type.fields) == APPLY_CONFIG  # type: ignore[union-attr]
+
+
+def test_rotating_takes_this_config(repository: dg.RepositoryDefinition) -> None:
+    (op,) = repository.get_job("rotate_tracking_logs").graph.node_defs
+    assert isinstance(op, dg.OpDefinition)
+    assert set(op.config_schema.config_type.fields) == ROTATE_CONFIG  # type: ignore[union-attr]
 
 
 def test_no_sensor_watches_until_it_is_switched_on(repository: dg.RepositoryDefinition) -> None:
