@@ -13,6 +13,7 @@ from aspects_orchestration.checks.event_sink import event_sink_checks
 from aspects_orchestration.checks.personal_data import personal_data_checks
 from aspects_orchestration.checks.retention_policies import retention_policies_checks
 from aspects_orchestration.checks.sealing import sealing_checks
+from aspects_orchestration.checks.tracking_logs import tracking_logs_checks
 from aspects_orchestration.checks.xapi_events_all import xapi_events_all_checks
 from aspects_orchestration.checks.xapi_gaps import xapi_gaps_check
 from aspects_orchestration.jobs.archive_tracking_logs import archive_tracking_logs
@@ -21,7 +22,8 @@ from aspects_orchestration.jobs.gaps import check_xapi_gaps
 from aspects_orchestration.jobs.lms_tables import lms_tables_jobs
 from aspects_orchestration.jobs.personal_data import delete_retired_users, empty_personal_data
 from aspects_orchestration.jobs.retention import apply_retention, observe_retention
-from aspects_orchestration.jobs.tracking_logs import observe_tracking_logs
+from aspects_orchestration.jobs.rotate import rotate_tracking_logs
+from aspects_orchestration.jobs.tracking_logs import check_tracking_logs, observe_tracking_logs
 from aspects_orchestration.partitions import days, months
 from aspects_orchestration.resources.clickhouse import ClickHouseResource
 from aspects_orchestration.resources.log_storage import LogStorageResource
@@ -31,6 +33,7 @@ from aspects_orchestration.schedules.lms_tables import lms_tables_schedules
 from aspects_orchestration.schedules.nightly import load_current_month_nightly, observe_nightly
 from aspects_orchestration.schedules.retention import apply_retention_weekly, observe_retention_weekly
 from aspects_orchestration.schedules.retirement import delete_retired_users_daily
+from aspects_orchestration.schedules.rotation import rotate_when_due
 from aspects_orchestration.sensors.quarantine import replay_quarantine
 from aspects_orchestration.sensors.retention import unarchived_months_expire
 from aspects_orchestration.sensors.xapi_gaps import xapi_gaps_sensor
@@ -62,17 +65,20 @@ def defs() -> dg.Definitions:
             personal_data_checks(),
             retention_policies_checks(),
             xapi_gaps_check(),
+            tracking_logs_checks(),
         ],
         jobs=[
             apply_retention,
             archive_tracking_logs,
             backfill_xapi_events_all,
+            check_tracking_logs,
             check_xapi_events_all,
             check_xapi_gaps,
             delete_retired_users,
             empty_personal_data,
             observe_retention,
             observe_tracking_logs,
+            rotate_tracking_logs,
             *lms_tables_jobs(with_blocks=with_blocks),
         ],
         schedules=[
@@ -83,6 +89,7 @@ def defs() -> dg.Definitions:
             observe_retention_weekly(),
             apply_retention_weekly(),
             check_xapi_gaps_daily(),
+            rotate_when_due(),
             *lms_tables_schedules(with_blocks=with_blocks),
         ],
         sensors=[replay_quarantine(), unarchived_months_expire(), xapi_gaps_sensor()],

@@ -10,6 +10,7 @@ import pytest
 
 from aspects_orchestration.checks.personal_data import QUESTIONS as OF_PEOPLE
 from aspects_orchestration.checks.sealing import QUESTIONS as SEALING_QUESTIONS
+from aspects_orchestration.checks.tracking_logs import QUESTIONS as OF_LOGS
 from aspects_orchestration.definitions import defs
 from aspects_orchestration.lms.compare import QUESTIONS as OF_COPIES
 from aspects_orchestration.retention.verify import QUESTIONS as RETENTION_QUESTIONS
@@ -81,6 +82,7 @@ JOBS = {
     "archive_tracking_logs",
     "backfill_xapi_events_all",
     "check_lms_tables",
+    "check_tracking_logs",
     "check_xapi_events_all",
     "check_xapi_gaps",
     "copy_lms_tables",
@@ -88,6 +90,7 @@ JOBS = {
     "empty_personal_data",
     "observe_retention",
     "observe_tracking_logs",
+    "rotate_tracking_logs",
 }
 SCHEDULES = {
     "check_xapi_gaps_daily": ("check_xapi_gaps", "0 5 * * *"),
@@ -97,6 +100,7 @@ SCHEDULES = {
     "load_current_month_nightly": ("backfill_xapi_events_all", "0 2 * * *"),
     "observe_tracking_logs_nightly": ("observe_tracking_logs", "30 1 * * *"),
     "observe_retention_weekly": ("observe_retention", "0 3 * * 1"),
+    "rotate_tracking_logs_when_due": ("rotate_tracking_logs", "5 * * * *"),
     "apply_retention_weekly": ("apply_retention", "0 4 * * 1"),
 }
 SENSORS = {"replay_quarantine_when_they_arrive", "unarchived_months_expire", "xapi_gaps"}
@@ -113,6 +117,8 @@ COPY_CONFIG = {
     "dry_run",
 }
 CONFIG = {"mode", "since", "until", "dry_run", "source", "allow_expired", "allow_loss", "verify"}
+ROTATE_CONFIG = {"dry_run", "force", "wait_s"}
+LOG_CHECKS = {"live_log_is_rotated"}
 APPLY_CONFIG = {"dry_run", "plan"}
 GAPS_CONFIG = {"days", "lag_hours", "until", "tolerance", "at_least", "read_new"}
 SEAL_CONFIG = {"dry_run", "lateness_hours"}
@@ -158,9 +164,10 @@ def test_checks_jobs_schedules_sensors_and_resources_are_these(repository: dg.Re
     for table in LMS_TABLES:
         assert checks[table] == COPY_CHECKS | set(OF_PEOPLE.get(table, {}))
     assert checks["course_blocks"] == {"copied_lately", "no_repeated_newest_rows"}
-    assert "xapi_gaps" in checks["tracking_logs"]
     assert checks["retention_policies"] == set(RETENTION_QUESTIONS) == RETENTION_CHECKS
     assert checks["tracking_log_archive"] >= set(SEALING_QUESTIONS) == SEALING_CHECKS
+    assert checks["tracking_logs"] == {*LOG_CHECKS, "xapi_gaps"}
+    assert set(OF_LOGS) == LOG_CHECKS
     assert {job.name for job in repository.get_all_jobs() if not job.name.startswith("__")} == JOBS
     schedules = {one.name: (one.job_name, one.cron_schedule) for one in repository.schedule_defs}
     assert schedules == SCHEDULES
@@ -230,6 +237,12 @@ def test_looking_for_gaps_takes_this_config(repository: dg.RepositoryDefinition)
     (op,) = repository.get_job("check_xapi_gaps").graph.node_defs
     assert isinstance(op, dg.OpDefinition)
     assert set(op.config_schema.config_type.fields) == GAPS_CONFIG  # type: ignore[union-attr]
+
+
+def test_rotating_takes_this_config(repository: dg.RepositoryDefinition) -> None:
+    (op,) = repository.get_job("rotate_tracking_logs").graph.node_defs
+    assert isinstance(op, dg.OpDefinition)
+    assert set(op.config_schema.config_type.fields) == ROTATE_CONFIG  # type: ignore[union-attr]
 
 
 def test_no_sensor_watches_until_it_is_switched_on(repository: dg.RepositoryDefinition) -> None:

@@ -142,7 +142,7 @@ def live_files(settings: Settings, *, now: datetime | None = None, idle_too: boo
     found: set[Path] = set()
     for log in look(settings.live_logs, now=at):
         for file in (log.target, *(one.path for one in log.rotated if one.state(at) in states)):
-            found |= _spelled(file, settings.tracking_log_prefixes)
+            found |= listed_paths(file, settings)
             found.add(log.path.parent / file.name)
         found.add(log.path)
     return found
@@ -192,6 +192,21 @@ def rotated_name(log: str, at: datetime) -> str:
     """The name of a log that is rotated at a moment: `tracking.log-20240501-1714521600`; date and seconds are of UTC."""
     moment = at.astimezone(UTC)
     return f"{log}-{moment:%Y%m%d}-{int(moment.timestamp())}"
+
+
+def listed_paths(file: Path, settings: Settings) -> set[Path]:
+    """The paths by which listings of ASPECTS_TRACKING_LOGS name a file: they follow no link in a prefix.
+
+    Args:
+        file: its own path, without links.
+        settings: ASPECTS_TRACKING_LOGS.
+    """
+    found = {file}
+    for prefix in settings.tracking_log_prefixes:
+        root = local_path(prefix)
+        if root is not None and file.is_relative_to(resolved := _target(root)):
+            found.add(root / file.relative_to(resolved))
+    return found
 
 
 def look_again(files: Iterable[Path]) -> list[RotatedLog]:
@@ -264,16 +279,6 @@ def _first_event(log: Path) -> datetime | None:
                 continue
             return datetime.fromtimestamp(micros / 1e6, UTC)
     return None
-
-
-def _spelled(file: Path, prefixes: Iterable[str]) -> set[Path]:
-    """The paths by which listings of these prefixes name a file: they do not resolve the prefix."""
-    found = {file}
-    for prefix in prefixes:
-        root = local_path(prefix)
-        if root is not None and file.is_relative_to(resolved := _target(root)):
-            found.add(root / file.relative_to(resolved))
-    return found
 
 
 def _target(path: Path) -> Path:

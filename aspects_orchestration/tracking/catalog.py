@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from aspects_orchestration.tracking.stores import LogFile
 
 #: Raised whenever a change of the reader may find other events, or other times, in the same bytes.
-READER = "1"
+READER = "2"
 _BATCH = 10_000
 #: Microseconds of an hour.
 HOUR_MICROS = 3_600_000_000
