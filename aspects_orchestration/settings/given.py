@@ -209,6 +209,7 @@ class Given(BaseSettings):
     archive_object_lock: Annotated[ObjectLock, one_of("none", "governance", "compliance")] = _setting(
         "ASPECTS_ARCHIVE_OBJECT_LOCK",
         "S3 Object Lock of what is sealed: `none`, `governance` or `compliance`. The bucket must have it switched on.",
+        "none: no lock",
         default="none",
     )
     archive_object_lock_days: Annotated[int, whole_number(1, 36500, "a number of days")] | None = _setting(
