@@ -17,6 +17,7 @@ from aspects_orchestration.settings.values import (
     host_name,
     listed,
     lms_host_name,
+    log_paths,
     month,
     name_or_nothing,
     one_of,
@@ -24,6 +25,7 @@ from aspects_orchestration.settings.values import (
     readable_clickhouse_url,
     records_sources,
     root_url,
+    rotation,
     storage_uri,
     storage_uris,
     stripped,
@@ -176,6 +178,19 @@ class Given(BaseSettings):
         "Where tracking logs are: a folder, `file:///…`, `s3://bucket/prefix`; several by comma. With a `config.yml`: the "
         "`data/lms/logs` and `data/cms/logs` beside it, if they exist.",
         "<ASPECTS_HOME>/sample/logs",
+    )
+    live_logs: Annotated[str, AfterValidator(log_paths), BeforeValidator(listed)] = _setting(
+        "ASPECTS_LIVE_LOG",
+        "The log that the LMS writes now, for instance `/openedx/data/logs/tracking.log`; several by comma. It is rotated by"
+        " the job `rotate_tracking_logs`, and never archived or deleted. Leave it unset for logs that others rotate.",
+        default="",
+        shown_default="none",
+    )
+    rotate: Annotated[str, AfterValidator(rotation), BeforeValidator(listed)] = _setting(
+        "ASPECTS_ROTATE",
+        "When live logs are rotated: `daily` or `hourly` (UTC), a size such as `512MB`, or both by comma: whichever comes"
+        " first.",
+        default="daily",
     )
     archive: _Uri | None = _setting(
         "ASPECTS_TRACKING_LOG_ARCHIVE", "URI prefix of the sealed archive.", "<ASPECTS_HOME>/archive"

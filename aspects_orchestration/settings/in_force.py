@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
+from aspects_orchestration.archive.rotation_rules import RotationRules, parse_rotation
 from aspects_orchestration.settings.given import NAMES, AgentIfiType, TransformEngine, XapiSource
 from aspects_orchestration.settings.values import MASK, masked_secret_url
 from aspects_orchestration.warehouse.ttl import DataTtl, parse_ttl
@@ -62,6 +63,8 @@ class Settings:
     lms_root_url: str
     agent_ifi_type: AgentIfiType
     tracking_log_prefixes: tuple[str, ...]
+    live_logs: tuple[Path, ...]
+    rotate: str
     archive_uri: str
     quarantine_uri: str
     identities_source: str
@@ -91,6 +94,11 @@ class Settings:
     def courses_sources(self) -> tuple[str, ...]:
         """The sources of courses, in the order in which they are believed."""
         return tuple(self.courses_source.split(","))
+
+    @property
+    def rotation_rules(self) -> RotationRules:
+        """When live logs are rotated."""
+        return parse_rotation(self.rotate)
 
     @property
     def uses_sample_logs(self) -> bool:
@@ -148,6 +156,8 @@ def effective_settings(settings: Settings) -> tuple[EffectiveSetting, ...]:
         "LMS_ROOT_URL": settings.lms_root_url,
         "XAPI_AGENT_IFI_TYPE": settings.agent_ifi_type,
         "ASPECTS_TRACKING_LOGS": ",".join(settings.tracking_log_prefixes),
+        "ASPECTS_LIVE_LOG": ",".join(map(str, settings.live_logs)),
+        "ASPECTS_ROTATE": settings.rotate,
         "ASPECTS_TRACKING_LOG_ARCHIVE": settings.archive_uri,
         "ASPECTS_QUARANTINE": settings.quarantine_uri,
         "ASPECTS_IDENTITIES": settings.identities_source,

@@ -223,6 +223,8 @@ class _Resolution:
             lms_root_url=self._lms_root_url(),
             agent_ifi_type=given.agent_ifi_type,
             tracking_log_prefixes=logs,
+            live_logs=tuple(Path(one) for one in given.live_logs.split(",") if one),
+            rotate=given.rotate,
             archive_uri=archive,
             quarantine_uri=given.quarantine or self._below(archive),
             identities_source=self._records(

@@ -13,6 +13,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from pydantic import BeforeValidator, SecretStr
 
+from aspects_orchestration.archive.rotation_rules import parse_rotation
 from aspects_orchestration.errors import SettingsError
 from aspects_orchestration.warehouse.ttl import parse_ttl
 
@@ -238,6 +239,38 @@ def storage_uris(value: str) -> str:
     if not uris:
         raise ImpossibleValueError("names no place; give a folder or a URI, several by comma")
     return ",".join(dict.fromkeys(uris))
+
+
+def log_paths(value: str) -> str:
+    """Files of this machine by comma, as absolute paths, each once. They need not be there yet."""
+    return ",".join(dict.fromkeys(_live_log(part.strip()) for part in value.split(",") if part.strip()))
+
+
+def _live_log(value: str) -> str:
+    path = unquote(value[7:].removeprefix("localhost")) if value.startswith("file://") else value
+    if "://" in path or value.endswith("/"):
+        raise ImpossibleValueError(
+            f"{shown(value)} is no file on a filesystem; name the log that the LMS writes, for instance"
+            " /openedx/data/logs/tracking.log, and leave it unset for logs that others rotate or ship"
+        )
+    found = against_project(path)
+    try:
+        is_folder = found.is_dir()
+    except OSError:
+        is_folder = False
+    if is_folder:
+        raise ImpossibleValueError(f"{shown(found)} is a folder; name the log in it, several by comma")
+    return str(found)
+
+
+def rotation(value: str) -> str:
+    """When logs are rotated, as `parse_rotation` reads it."""
+    try:
+        parse_rotation(value)
+    except SettingsError as refused:
+        wrong = refused.what.partition(": ")[2]
+        raise ImpossibleValueError(f"{wrong}; {refused.do[0].lower()}{refused.do[1:].rstrip('.')}") from None
+    return value
 
 
 def records_sources(value: str) -> str:

@@ -7,10 +7,11 @@ another version of the file.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Final
 
 from aspects_orchestration.errors import LogStoreError
-from aspects_orchestration.tracking.stores.local import LocalStore
+from aspects_orchestration.tracking.stores.local import LocalStore, path_of
 from aspects_orchestration.tracking.stores.other import FsspecStore
 from aspects_orchestration.tracking.stores.s3 import S3Store
 from aspects_orchestration.tracking.stores.store import (
@@ -34,6 +35,7 @@ __all__ = [
     "Protection",
     "S3Options",
     "list_all",
+    "local_path",
     "open_store",
     "open_stores",
 ]
@@ -65,6 +67,16 @@ def open_store(uri_prefix: str, *, s3: S3Options | None = None, setting: str = T
     if scheme in ("s3", "s3a", "s3n"):
         return S3Store("s3://" + prefix.partition("://")[2], options=options, setting=setting)
     return FsspecStore(prefix, options=options, setting=setting)
+
+
+def local_path(uri: str) -> Path | None:
+    """The file or folder of this machine that a URI or path names; None if it is elsewhere.
+
+    Args:
+        uri: of a prefix, or of a `LogFile`; links are not followed, as listings do not follow them.
+    """
+    scheme, separator, _ = uri.strip().partition("://")
+    return path_of(uri.strip()) if not separator or scheme == "file" else None
 
 
 def open_stores(

@@ -51,7 +51,7 @@ class LocalStore:
     """
 
     def __init__(self, uri_prefix: str, *, options: S3Options, setting: str) -> None:
-        self._root = Path(_local_path(uri_prefix)).absolute()
+        self._root = path_of(uri_prefix)
         self._options = options
         self._setting = setting
 
@@ -229,6 +229,11 @@ def _make_folders(folder: Path) -> None:
         folder = folder.parent
     for made in reversed(missing):
         made.mkdir(mode=0o700, exist_ok=True)
+
+
+def path_of(uri: str) -> Path:
+    """The absolute path that a path or file:// URI names."""
+    return Path(_local_path(uri)).absolute()
 
 
 def _local_path(uri: str) -> str:
