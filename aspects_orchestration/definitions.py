@@ -6,20 +6,24 @@ import dagster as dg
 
 from aspects_orchestration.assets.event_sink import course_blocks, event_sink_assets
 from aspects_orchestration.assets.retention_policies import retention_policies
+from aspects_orchestration.assets.tracking_log_archive import tracking_log_archive
 from aspects_orchestration.assets.tracking_logs import tracking_logs
 from aspects_orchestration.assets.xapi_events_all import xapi_events_all
 from aspects_orchestration.checks.event_sink import event_sink_checks
 from aspects_orchestration.checks.personal_data import personal_data_checks
 from aspects_orchestration.checks.retention_policies import retention_policies_checks
+from aspects_orchestration.checks.sealing import sealing_checks
 from aspects_orchestration.checks.xapi_events_all import xapi_events_all_checks
+from aspects_orchestration.jobs.archive_tracking_logs import archive_tracking_logs
 from aspects_orchestration.jobs.backfill import backfill_xapi_events_all, check_xapi_events_all
 from aspects_orchestration.jobs.lms_tables import lms_tables_jobs
 from aspects_orchestration.jobs.personal_data import delete_retired_users, empty_personal_data
 from aspects_orchestration.jobs.retention import apply_retention, observe_retention
 from aspects_orchestration.jobs.tracking_logs import observe_tracking_logs
-from aspects_orchestration.partitions import months
+from aspects_orchestration.partitions import days, months
 from aspects_orchestration.resources.clickhouse import ClickHouseResource
 from aspects_orchestration.resources.log_storage import LogStorageResource
+from aspects_orchestration.schedules.archive import archive_tracking_logs_nightly
 from aspects_orchestration.schedules.lms_tables import lms_tables_schedules
 from aspects_orchestration.schedules.nightly import load_current_month_nightly, observe_nightly
 from aspects_orchestration.schedules.retention import apply_retention_weekly, observe_retention_weekly
@@ -33,28 +37,30 @@ from aspects_orchestration.settings import load_settings
 def defs() -> dg.Definitions:
     """All definitions, for the settings in force when the code location is loaded."""
     settings = load_settings()
-    every_month = months(settings.first_month)
+    every_month, every_day = months(settings.first_month), days(settings.first_month)
     with_blocks = settings.course_blocks_uri is not None
     with warnings.catch_warnings():
-        # Partitions of asset checks are a preview feature; a check of a month needs them.
+        # Partitions of asset checks are a preview feature; a check of a month or day needs them.
         warnings.simplefilter("ignore", dg.PreviewWarning)
-        checks = xapi_events_all_checks(every_month)
+        partitioned_checks = [xapi_events_all_checks(every_month), sealing_checks(every_day)]
     return dg.Definitions(
         assets=[
             tracking_logs(),
+            tracking_log_archive(every_day),
             xapi_events_all(every_month),
             *event_sink_assets(),
             course_blocks(settings),
             retention_policies(),
         ],
         asset_checks=[
-            checks,
+            *partitioned_checks,
             *event_sink_checks(with_blocks=with_blocks),
             personal_data_checks(),
             retention_policies_checks(),
         ],
         jobs=[
             apply_retention,
+            archive_tracking_logs,
             backfill_xapi_events_all,
             check_xapi_events_all,
             delete_retired_users,
@@ -65,6 +71,7 @@ def defs() -> dg.Definitions:
         ],
         schedules=[
             observe_nightly(),
+            archive_tracking_logs_nightly(settings.archive_lateness_hours),
             load_current_month_nightly(),
             delete_retired_users_daily(),
             observe_retention_weekly(),

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
 import pytest
 
 from aspects_orchestration.checks.personal_data import QUESTIONS as OF_PEOPLE
+from aspects_orchestration.checks.sealing import QUESTIONS as SEALING_QUESTIONS
 from aspects_orchestration.definitions import defs
 from aspects_orchestration.lms.compare import QUESTIONS as OF_COPIES
 from aspects_orchestration.retention.verify import QUESTIONS as RETENTION_QUESTIONS
@@ -24,6 +26,12 @@ LMS_TABLES = (
 )
 ASSETS = {
     "tracking_logs": {"group": "tracking", "kinds": {"json", "s3"}, "deps": set(), "partitioned": False},
+    "tracking_log_archive": {
+        "group": "archive",
+        "kinds": {"s3"},
+        "deps": {"tracking_logs"},
+        "partitioned": True,
+    },
     "xapi_events_all": {
         "group": "xapi",
         "kinds": {"clickhouse", "python"},
@@ -67,8 +75,10 @@ RETENTION_CHECKS = {
     "system_logs_within_their_share",
     "held_partitions_stand",
 }
+SEALING_CHECKS = {"day_is_sealed", "closed_files_are_sealed"}
 JOBS = {
     "apply_retention",
+    "archive_tracking_logs",
     "backfill_xapi_events_all",
     "check_lms_tables",
     "check_xapi_events_all",
@@ -79,6 +89,7 @@ JOBS = {
     "observe_tracking_logs",
 }
 SCHEDULES = {
+    "archive_tracking_logs_nightly": ("archive_tracking_logs", "15 6 * * *"),
     "copy_lms_tables_daily": ("copy_lms_tables", "0 1 * * *"),
     "delete_retired_users_daily": ("delete_retired_users", "30 4 * * *"),
     "load_current_month_nightly": ("backfill_xapi_events_all", "0 2 * * *"),
@@ -101,6 +112,7 @@ COPY_CONFIG = {
 }
 CONFIG = {"mode", "since", "until", "dry_run", "source", "allow_expired", "allow_loss", "verify"}
 APPLY_CONFIG = {"dry_run", "plan"}
+SEAL_CONFIG = {"dry_run", "lateness_hours"}
 
 
 @pytest.fixture(scope="module")
@@ -144,6 +156,7 @@ def test_checks_jobs_schedules_sensors_and_resources_are_these(repository: dg.Re
         assert checks[table] == COPY_CHECKS | set(OF_PEOPLE.get(table, {}))
     assert checks["course_blocks"] == {"copied_lately", "no_repeated_newest_rows"}
     assert checks["retention_policies"] == set(RETENTION_QUESTIONS) == RETENTION_CHECKS
+    assert checks["tracking_log_archive"] >= set(SEALING_QUESTIONS) == SEALING_CHECKS
     assert {job.name for job in repository.get_all_jobs() if not job.name.startswith("__")} == JOBS
     schedules = {one.name: (one.job_name, one.cron_schedule) for one in repository.schedule_defs}
     assert schedules == SCHEDULES
@@ -166,6 +179,19 @@ def test_a_load_takes_this_config_and_queues_in_its_pool(statements: dg.AssetsDe
     assert isinstance(statements.op, dg.OpDefinition)
     assert statements.op.pool == "clickhouse_insert"
     assert set(statements.op.config_schema.config_type.fields) == CONFIG  # type: ignore[union-attr]
+
+
+def test_sealing_takes_this_config_and_a_partition_is_a_day_that_is_over(
+    repository: dg.RepositoryDefinition,
+) -> None:
+    archive = repository.assets_defs_by_key[dg.AssetKey("tracking_log_archive")]
+    assert isinstance(archive.op, dg.OpDefinition)
+    assert archive.op.pool == "tracking_log_archive"
+    assert set(archive.op.config_schema.config_type.fields) == SEAL_CONFIG  # type: ignore[union-attr]
+    assert isinstance(archive.partitions_def, dg.DailyPartitionsDefinition)
+    keys = archive.partitions_def.get_partition_keys()
+    assert keys[0] == "2020-01-01"
+    assert keys[-1] == (datetime.now(UTC).date() - timedelta(days=1)).isoformat()
 
 
 def test_copies_take_this_config_and_are_expected_daily(repository: dg.RepositoryDefinition) -> None:

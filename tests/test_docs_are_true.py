@@ -17,6 +17,7 @@ import pytest
 from aspects_orchestration.assets.event_sink import CopyConfig
 from aspects_orchestration.assets.xapi_events_all import LoadConfig
 from aspects_orchestration.checks.personal_data import QUESTIONS as OF_PEOPLE
+from aspects_orchestration.checks.sealing import QUESTIONS as OF_SEALING
 from aspects_orchestration.lms.compare import QUESTIONS as OF_COPIES
 from aspects_orchestration.lms.course_blocks import COLUMNS as COURSE_BLOCKS_COLUMNS
 from aspects_orchestration.retention.policy import read_policy
@@ -123,6 +124,11 @@ def test_every_check_of_people_and_courses_is_described_as_it_describes_itself()
         name: question.__doc__ for questions in OF_PEOPLE.values() for name, question in questions.items()
     }
     assert rows == found
+
+
+def test_every_check_of_sealing_is_described_as_it_describes_itself() -> None:
+    rows = _rows(ROOT / "docs/accounts-and-checks.md", "check of sealing")
+    assert rows == {name: question.__doc__ for name, question in OF_SEALING.items()}
 
 
 def test_every_check_of_copies_is_described_as_it_describes_itself() -> None:

@@ -11,9 +11,9 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import orjson
 
@@ -23,25 +23,50 @@ from aspects_orchestration.tracking.stores import LogFile, S3Options, open_store
 
 ARCHIVE_SETTING: Final = "ASPECTS_TRACKING_LOG_ARCHIVE"
 #: Raised whenever the tables below change: an index of another version is made anew.
-_VERSION: Final = 1
+_VERSION: Final = 2
 _TABLES: Final = """
-CREATE TABLE manifests (day TEXT PRIMARY KEY, sha256 TEXT NOT NULL, etag TEXT NOT NULL, previous TEXT) WITHOUT ROWID;
-CREATE TABLE objects (day TEXT NOT NULL, object TEXT PRIMARY KEY, source TEXT NOT NULL, line TEXT NOT NULL) WITHOUT ROWID;
-CREATE INDEX objects_source ON objects (source);
+CREATE TABLE manifests (
+    day TEXT PRIMARY KEY, sha256 TEXT NOT NULL, etag TEXT NOT NULL, previous TEXT, sealed_at TEXT NOT NULL,
+    sealed_by TEXT NOT NULL, objects INTEGER NOT NULL, raw_bytes INTEGER NOT NULL, stored_bytes INTEGER NOT NULL,
+    lines INTEGER NOT NULL, newest_line TEXT
+) WITHOUT ROWID;
+CREATE TABLE objects (
+    day TEXT NOT NULL, object TEXT PRIMARY KEY, source TEXT NOT NULL, source_etag TEXT NOT NULL, line TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX objects_source ON objects (source, source_etag);
 CREATE INDEX objects_day ON objects (day);
 CREATE TABLE months (month TEXT NOT NULL, object TEXT NOT NULL, PRIMARY KEY (month, object)) WITHOUT ROWID;
 """
-#: Objects with undated lines may hold events of any month.
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+#: Objects with undated lines may hold events of any month; so may those that are archived as they are because they cannot
+#: be decompressed to their end.
 _ANY_MONTH: Final = ""
 
 
 @dataclass(frozen=True)
 class SealedDay:
-    """A day that is sealed: its manifest's hash, and the link to the one before."""
+    """A day that is sealed.
+
+    Attributes:
+        day: which (UTC).
+        sha256: the hash that its manifest carries.
+        previous: the day of the manifest before; None for the archive's first.
+        sealed_at, sealed_by: when (UTC), and by which run.
+        objects, raw_bytes, stored_bytes, lines: sums over its objects.
+        newest_line: the latest event of it (UTC). An event that claims to be later than its file counts as of when the
+            file was last written. None if the day has no event.
+    """
 
     day: date
     sha256: str
     previous: date | None
+    sealed_at: datetime = _EPOCH
+    sealed_by: str = ""
+    objects: int = 0
+    raw_bytes: int = 0
+    stored_bytes: int = 0
+    lines: int = 0
+    newest_line: datetime | None = None
 
 
 class ArchiveIndex:
@@ -91,9 +116,10 @@ class ArchiveIndex:
                 if known.get(day.isoformat()) != listed[day].etag:
                     self._read(index, day, listed[day])
             return [
-                SealedDay(date.fromisoformat(day), sha, date.fromisoformat(previous) if previous else None)
-                for day, sha, previous in index.execute(
-                    "SELECT day, sha256, previous FROM manifests ORDER BY day"
+                _sealed_day(row)
+                for row in index.execute(
+                    "SELECT day, sha256, previous, sealed_at, sealed_by, objects, raw_bytes, stored_bytes, lines,"
+                    " newest_line FROM manifests ORDER BY day"
                 )
             ]
 
@@ -116,6 +142,18 @@ class ArchiveIndex:
                 if rows:
                     found[uri] = [ArchivedObject.from_json(orjson.loads(line)) for (line,) in rows]
         return found
+
+    def sealed_as_they_are(self, files: Sequence[LogFile]) -> set[str]:
+        """Which of some source files are sealed in the very version that was listed; their URIs."""
+        with closing(self._connect()) as index:
+            return {
+                file.uri
+                for file in files
+                if index.execute(
+                    "SELECT 1 FROM objects WHERE source = ? AND source_etag = ? LIMIT 1",
+                    (file.uri, file.etag),
+                ).fetchone()
+            }
 
     def of_month(self, month: str) -> Iterator[ArchivedObject]:
         """The objects that hold lines of a month (such as 2024-05), or lines without a time."""
@@ -175,13 +213,23 @@ class ArchiveIndex:
                     (day.isoformat(),),
                 )
                 index.execute("DELETE FROM objects WHERE day = ?", (day.isoformat(),))
+                newest: datetime | None = None
                 for one in reader:
+                    if one.last_event is not None:
+                        line_at = min(one.last_event, one.source_modified)
+                        newest = line_at if newest is None else max(newest, line_at)
                     line = orjson.dumps(one.as_json(), option=orjson.OPT_UTC_Z).decode()
-                    index.execute(
-                        "INSERT INTO objects VALUES (?, ?, ?, ?)",
-                        (day.isoformat(), one.object, one.source, line),
-                    )
-                    held = [*one.months, *([_ANY_MONTH] if one.undated else [])]
+                    try:
+                        index.execute(
+                            "INSERT INTO objects VALUES (?, ?, ?, ?, ?)",
+                            (day.isoformat(), one.object, one.source, one.source_etag, line),
+                        )
+                    except sqlite3.IntegrityError:
+                        raise ManifestError(
+                            f"{file.uri} lists {one.object}, which another day has",
+                            do="Bring back the manifest that was sealed (an older version of it, or a replica).",
+                        ) from None
+                    held = [*one.months, *([_ANY_MONTH] if one.undated or one.verbatim else [])]
                     index.executemany(
                         "INSERT INTO months VALUES (?, ?)", [(month, one.object) for month in held]
                     )
@@ -192,10 +240,22 @@ class ArchiveIndex:
                         do="Bring back the one that was sealed (an older version of it, or a replica). If the archive"
                         f" was made anew on purpose, remove {self._path}.",
                     )
-                previous = reader.head.previous
+                previous, totals = reader.head.previous, reader.totals
                 index.execute(
-                    "INSERT OR REPLACE INTO manifests VALUES (?, ?, ?, ?)",
-                    (day.isoformat(), sha, file.etag, previous.day.isoformat() if previous else None),
+                    "INSERT OR REPLACE INTO manifests VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                    (
+                        day.isoformat(),
+                        sha,
+                        file.etag,
+                        previous.day.isoformat() if previous else None,
+                        reader.head.sealed_at.isoformat(),
+                        reader.head.sealed_by,
+                        totals.objects,
+                        totals.raw_bytes,
+                        totals.stored_bytes,
+                        totals.lines,
+                        newest.isoformat() if newest else None,
+                    ),
                 )
 
     def _check_link(self, index: sqlite3.Connection, day: date, head: Head, name: str) -> None:
@@ -214,6 +274,22 @@ class ArchiveIndex:
                 do=f"`python -m aspects_orchestration.jobs.archive verify` says which manifests are missing or changed; the"
                 f" one to bring back is {manifest_name(head.previous.day) if head.previous else manifest_name(day)}.",
             )
+
+
+def _sealed_day(row: tuple[Any, ...]) -> SealedDay:
+    day, sha, previous, sealed_at, sealed_by, objects, raw, stored, lines, newest = row
+    return SealedDay(
+        date.fromisoformat(day),
+        sha,
+        date.fromisoformat(previous) if previous else None,
+        datetime.fromisoformat(sealed_at),
+        sealed_by,
+        objects,
+        raw,
+        stored,
+        lines,
+        datetime.fromisoformat(newest) if newest else None,
+    )
 
 
 def _shown(link: Link | None) -> str:

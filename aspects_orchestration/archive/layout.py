@@ -2,6 +2,7 @@
 
     <archive>/logs/<day>/<source>-<file>.zst     an object for each source file, readable as any tracking log is
     <archive>/manifests/<day>.jsonl              the day's seal: every object, and the hash of the manifest before
+    <archive>/archive.json                       the archive's first day
     <archive>/progress/<day>/…                   what a seal under way has done so far; never needed once the day is sealed
     <archive>/quarantine/…                       lines that could not be loaded, unless ASPECTS_QUARANTINE says otherwise
 
@@ -21,6 +22,8 @@ Compression = Literal["zst", "gz"]
 LOGS: Final = "logs"
 MANIFESTS: Final = "manifests"
 PROGRESS: Final = "progress"
+#: Says which day is the first; of two first seals at once, one writes it.
+ARCHIVE: Final = "archive.json"
 MANIFEST_ENDING: Final = ".jsonl"
 
 _UNUSUAL = re.compile(r"[^A-Za-z0-9._-]+")
@@ -29,7 +32,9 @@ _LONGEST_NAME: Final = 100
 _MANIFEST_NAME = re.compile(r"(?:.*/)?(\d{4}-\d{2}-\d{2})\.jsonl\Z")
 
 
-def object_name(day: date, source: str, etag: str, offset: int, compression: Compression) -> str:
+def object_name(
+    day: date, source: str, etag: str, offset: int, compression: Compression | None, attempt: int = 0
+) -> str:
     """Name of the object, below the archive, for a source file from an offset on.
 
     It follows from what is archived, not from when: a seal that is killed and started again, or two at once, write the
@@ -40,12 +45,16 @@ def object_name(day: date, source: str, etag: str, offset: int, compression: Com
         source: URI of the source file.
         etag: of that version of it.
         offset: byte of the decompressed file at which the object begins.
-        compression: of the object.
+        compression: of the object; None for a source that is archived byte for byte as it is.
+        attempt: over 0 if an object of that name is there already and holds something else.
     """
-    digest = hashlib.sha256(f"{source}\n{etag}\n{offset}".encode("utf-8", "surrogateescape")).hexdigest()[:16]
-    plain = _COMPRESSED.sub("", source.rpartition("/")[2])
-    readable = _UNUSUAL.sub("_", plain)[:_LONGEST_NAME]
-    return f"{LOGS}/{day.isoformat()}/{digest}-{readable}.{compression}"
+    again = f"\n{attempt}" if attempt else ""
+    identity = f"{source}\n{etag}\n{offset}{again}"
+    digest = hashlib.sha256(identity.encode("utf-8", "surrogateescape")).hexdigest()[:16]
+    name = source.rpartition("/")[2]
+    readable = _UNUSUAL.sub("_", name if compression is None else _COMPRESSED.sub("", name))[-_LONGEST_NAME:]
+    ending = "" if compression is None else f".{compression}"
+    return f"{LOGS}/{day.isoformat()}/{digest}-{readable}{ending}"
 
 
 def manifest_name(day: date) -> str:

@@ -9,7 +9,10 @@ edx-platform already use keep their meaning.
 
 from aspects_orchestration.settings.given import (
     AgentIfiType,
+    ArchiveCompression,
+    ArchiveEncryption,
     DocumentedSetting,
+    ObjectLock,
     TransformEngine,
     XapiSource,
     documented_settings,
@@ -30,9 +33,12 @@ __all__ = [
     "ENVIRONMENT",
     "SAMPLE_LOGS",
     "AgentIfiType",
+    "ArchiveCompression",
+    "ArchiveEncryption",
     "ClickHouseAddress",
     "DocumentedSetting",
     "EffectiveSetting",
+    "ObjectLock",
     "Settings",
     "TransformEngine",
     "XapiSource",

@@ -37,6 +37,9 @@ from aspects_orchestration.settings.values import (
 XapiSource = Literal["ralph", "vector"]
 TransformEngine = Literal["fast", "stock"]
 AgentIfiType = Literal["external_id", "mbox", "mbox_sha1sum"]
+ArchiveCompression = Literal["zst", "gz"]
+ObjectLock = Literal["none", "governance", "compliance"]
+ArchiveEncryption = Literal["AES256", "aws:kms", "aws:kms:dsse"]
 
 _Text = Annotated[str, BeforeValidator(stripped)]
 _Name = Annotated[str, AfterValidator(plain_name), BeforeValidator(stripped)]
@@ -194,6 +197,32 @@ class Given(BaseSettings):
     )
     archive: _Uri | None = _setting(
         "ASPECTS_TRACKING_LOG_ARCHIVE", "URI prefix of the sealed archive.", "<ASPECTS_HOME>/archive"
+    )
+    archive_compression: Annotated[ArchiveCompression, one_of("zst", "gz")] = _setting(
+        "ASPECTS_ARCHIVE_COMPRESSION", "Of the archive's objects: `zst` or `gz`.", default="zst"
+    )
+    archive_lateness_hours: Annotated[int, whole_number(0, 720, "a number of hours")] = _setting(
+        "ASPECTS_ARCHIVE_LATENESS_HOURS",
+        "A day is sealed so many hours after its end (UTC): so late its logs may arrive and still be sealed with it.",
+        default=6,
+    )
+    archive_object_lock: Annotated[ObjectLock, one_of("none", "governance", "compliance")] = _setting(
+        "ASPECTS_ARCHIVE_OBJECT_LOCK",
+        "S3 Object Lock of what is sealed: `none`, `governance` or `compliance`. The bucket must have it switched on.",
+        default="none",
+    )
+    archive_object_lock_days: Annotated[int, whole_number(1, 36500, "a number of days")] | None = _setting(
+        "ASPECTS_ARCHIVE_OBJECT_LOCK_DAYS", "How long that lock holds, from when an object is written."
+    )
+    archive_encryption: Annotated[ArchiveEncryption, one_of("AES256", "aws:kms", "aws:kms:dsse")] | None = (
+        _setting(
+            "ASPECTS_ARCHIVE_ENCRYPTION",
+            "Server-side encryption that S3 is asked for: `AES256`, `aws:kms` or `aws:kms:dsse`.",
+            "none: as the bucket does it",
+        )
+    )
+    archive_kms_key: _Text | None = _setting(
+        "ASPECTS_ARCHIVE_KMS_KEY", "Id or ARN of the KMS key for it.", "none: the account's own"
     )
     quarantine: _Uri | None = _setting(
         "ASPECTS_QUARANTINE",

@@ -8,6 +8,15 @@ from pydantic import SecretStr
 
 from aspects_orchestration.archive.rotation_rules import RotationRules, parse_rotation
 from aspects_orchestration.settings.given import NAMES, AgentIfiType, TransformEngine, XapiSource
+from aspects_orchestration.settings.given import (
+    NAMES,
+    AgentIfiType,
+    ArchiveCompression,
+    ArchiveEncryption,
+    ObjectLock,
+    TransformEngine,
+    XapiSource,
+)
 from aspects_orchestration.settings.values import MASK, masked_secret_url
 from aspects_orchestration.warehouse.ttl import DataTtl, parse_ttl
 
@@ -66,6 +75,12 @@ class Settings:
     live_logs: tuple[Path, ...]
     rotate: str
     archive_uri: str
+    archive_compression: ArchiveCompression
+    archive_lateness_hours: int
+    archive_object_lock: ObjectLock
+    archive_object_lock_days: int | None
+    archive_encryption: ArchiveEncryption | None
+    archive_kms_key: str | None
     quarantine_uri: str
     identities_source: str
     courses_source: str
@@ -159,6 +174,12 @@ def effective_settings(settings: Settings) -> tuple[EffectiveSetting, ...]:
         "ASPECTS_LIVE_LOG": ",".join(map(str, settings.live_logs)),
         "ASPECTS_ROTATE": settings.rotate,
         "ASPECTS_TRACKING_LOG_ARCHIVE": settings.archive_uri,
+        "ASPECTS_ARCHIVE_COMPRESSION": settings.archive_compression,
+        "ASPECTS_ARCHIVE_LATENESS_HOURS": str(settings.archive_lateness_hours),
+        "ASPECTS_ARCHIVE_OBJECT_LOCK": settings.archive_object_lock,
+        "ASPECTS_ARCHIVE_OBJECT_LOCK_DAYS": str(settings.archive_object_lock_days or ""),
+        "ASPECTS_ARCHIVE_ENCRYPTION": settings.archive_encryption or "",
+        "ASPECTS_ARCHIVE_KMS_KEY": settings.archive_kms_key or "",
         "ASPECTS_QUARANTINE": settings.quarantine_uri,
         "ASPECTS_IDENTITIES": settings.identities_source,
         "ASPECTS_COURSES": settings.courses_source,

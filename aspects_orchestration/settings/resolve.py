@@ -206,6 +206,7 @@ class _Resolution:
         archive = given.archive or str(home / "archive")
         database = self._xapi_database()
         self._keep_apart(database)
+        self._archive_can_be(archive)
         return Settings(
             home=home,
             tutor_config=Path(given.tutor_config) if given.tutor_config else None,
@@ -226,6 +227,12 @@ class _Resolution:
             live_logs=tuple(Path(one) for one in given.live_logs.split(",") if one),
             rotate=given.rotate,
             archive_uri=archive,
+            archive_compression=given.archive_compression,
+            archive_lateness_hours=given.archive_lateness_hours,
+            archive_object_lock=given.archive_object_lock,
+            archive_object_lock_days=given.archive_object_lock_days,
+            archive_encryption=given.archive_encryption,
+            archive_kms_key=given.archive_kms_key,
             quarantine_uri=given.quarantine or self._below(archive),
             identities_source=self._records(
                 "ASPECTS_IDENTITIES", given.identities, home / "sample/identities.csv"
@@ -371,6 +378,35 @@ class _Resolution:
                 "ASPECTS_ORCHESTRATION_DATABASE",
                 "is a database of Aspects too; name one of its own, because staging is dropped there",
             )
+
+    def _archive_can_be(self, archive: str) -> None:
+        given = self._given
+        lock, days = given.archive_object_lock != "none", given.archive_object_lock_days
+        if lock and days is None:
+            self._refuse(
+                "ASPECTS_ARCHIVE_OBJECT_LOCK",
+                "does not say how long; set ASPECTS_ARCHIVE_OBJECT_LOCK_DAYS, knowing that no lock can be shortened",
+            )
+        if days is not None and not lock:
+            self._refuse(
+                "ASPECTS_ARCHIVE_OBJECT_LOCK_DAYS",
+                "is set without a lock; set ASPECTS_ARCHIVE_OBJECT_LOCK, or remove it",
+            )
+        if given.archive_kms_key and given.archive_encryption not in {"aws:kms", "aws:kms:dsse"}:
+            self._refuse(
+                "ASPECTS_ARCHIVE_KMS_KEY",
+                "is set without an encryption that uses it; set ASPECTS_ARCHIVE_ENCRYPTION to aws:kms, or remove it",
+            )
+        asked = {
+            "ASPECTS_ARCHIVE_OBJECT_LOCK": lock,
+            "ASPECTS_ARCHIVE_ENCRYPTION": given.archive_encryption is not None,
+        }
+        for name in (one for one, is_asked in asked.items() if is_asked):
+            if not archive.startswith(("s3://", "s3a://", "s3n://")):
+                self._refuse(
+                    name,
+                    "is S3's, and the archive is not in S3; set ASPECTS_TRACKING_LOG_ARCHIVE, or remove it",
+                )
 
     def _ttl(self, embedded: bool) -> str:
         if self._given.data_ttl_expression is not None:

@@ -169,6 +169,15 @@ class LocalStore:
         except OSError as error:
             raise self._error(error, uri) from None
 
+    def find(self, uri: str) -> LogFile | None:
+        try:
+            found = Path(_local_path(uri)).stat()
+        except OSError as error:
+            if error.errno in _GONE:
+                return None
+            raise self._error(error, uri) from None
+        return _local_file(uri, found) if stat.S_ISREG(found.st_mode) else None
+
     def delete(self, uri: str) -> None:
         try:
             Path(_local_path(uri)).unlink(missing_ok=True)

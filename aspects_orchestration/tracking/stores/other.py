@@ -133,6 +133,16 @@ class FsspecStore:
         except Exception as error:
             raise self._error(error, uri) from None
 
+    def find(self, uri: str) -> LogFile | None:
+        try:
+            filesystem, path = self._at(uri)
+            filesystem.invalidate_cache()
+            return self._file(filesystem, path, filesystem.info(path))
+        except FileNotFoundError:
+            return None
+        except Exception as error:
+            raise self._error(error, uri) from None
+
     def delete(self, uri: str) -> None:
         try:
             filesystem, path = self._at(uri)

@@ -27,6 +27,14 @@ from aspects_orchestration.tracking.stores.store import (
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
+_GRANTS: Final = {
+    "read": "s3:ListBucket and s3:GetObject",
+    "created": "s3:PutObject (with a lock also s3:PutObjectRetention, with a KMS key kms:GenerateDataKey)",
+    "written": "s3:PutObject",
+    "deleted": "s3:DeleteObject",
+}
+#: What S3 answers to a lock where the bucket has Object Lock not switched on.
+_LOCK_CODES: Final = frozenset({"InvalidRequest", "ObjectLockConfigurationNotFoundError"})
 _CREDENTIAL_CODES: Final = frozenset(
     {"InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidToken", "ExpiredToken", "InvalidSecurity"}
 )
@@ -187,9 +195,16 @@ class S3Store:
         try:
             return create_object(self._client, bucket, key, chunks, protection)
         except Exception as error:
-            if error_code(error) in CONFLICT_CODES:
+            code = error_code(error)
+            if code in CONFLICT_CODES:
                 return False
-            raise self._error(error, uri, doing="written") from None
+            if protection.lock and code in _LOCK_CODES:
+                raise LogStoreError(
+                    f"{uri} cannot be written: {code}",
+                    do="A lock is asked for (ASPECTS_ARCHIVE_OBJECT_LOCK): switch Object Lock on for the bucket, which also"
+                    " switches versioning on, or ask for none.",
+                ) from None
+            raise self._error(error, uri, doing="created") from None
 
     def get(self, uri: str) -> bytes:
         bucket, key = bucket_and_key(uri)
@@ -210,6 +225,16 @@ class S3Store:
                 return False
             raise self._error(error, uri) from None
         return True
+
+    def find(self, uri: str) -> LogFile | None:
+        bucket, key = bucket_and_key(uri)
+        try:
+            head = self._client.head_object(Bucket=bucket, Key=key)
+        except Exception as error:
+            if error_code(error) in _MISSING_CODES:
+                return None
+            raise self._error(error, uri) from None
+        return self._file(key, head["ContentLength"], head["ETag"], head["LastModified"], bucket=bucket)
 
     def delete(self, uri: str) -> None:
         bucket, key = bucket_and_key(uri)
@@ -234,7 +259,7 @@ def _s3_advice(error: Exception, code: str, doing: str, setting: str) -> str:
     """What to do about an error of S3, by its code or its kind."""
     from botocore import exceptions
 
-    grants = "s3:ListBucket and s3:GetObject" if doing == "read" else "s3:PutObject and s3:DeleteObject"
+    grants = _GRANTS[doing]
     by_code = (
         (
             _CREDENTIAL_CODES,

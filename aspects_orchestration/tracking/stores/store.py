@@ -127,6 +127,10 @@ class LogStore(Protocol):
         """Whether there is such a file."""
         ...
 
+    def find(self, uri: str) -> LogFile | None:
+        """A single file as `list` would give it; None if there is none."""
+        ...
+
     def delete(self, uri: str) -> None:
         """Remove a file; it is no error if there is none."""
         ...
