@@ -225,6 +225,11 @@ class Given(BaseSettings):
     archive_kms_key: _Text | None = _setting(
         "ASPECTS_ARCHIVE_KMS_KEY", "Id or ARN of the KMS key for it.", "none: the account's own"
     )
+    release_keep_days: Annotated[int, whole_number(0, 36500, "a number of days")] = _setting(
+        "ASPECTS_RELEASE_KEEP_DAYS",
+        "`release_archived_logs` leaves log files that were written in the last so many days.",
+        default=30,
+    )
     quarantine: _Uri | None = _setting(
         "ASPECTS_QUARANTINE",
         "URI prefix for lines that could not be loaded.",

@@ -80,6 +80,7 @@ class Settings:
     archive_object_lock_days: int | None
     archive_encryption: ArchiveEncryption | None
     archive_kms_key: str | None
+    release_keep_days: int
     quarantine_uri: str
     identities_source: str
     courses_source: str
@@ -180,6 +181,7 @@ def effective_settings(settings: Settings) -> tuple[EffectiveSetting, ...]:
         "ASPECTS_ARCHIVE_OBJECT_LOCK_DAYS": str(settings.archive_object_lock_days or ""),
         "ASPECTS_ARCHIVE_ENCRYPTION": settings.archive_encryption or "",
         "ASPECTS_ARCHIVE_KMS_KEY": settings.archive_kms_key or "",
+        "ASPECTS_RELEASE_KEEP_DAYS": str(settings.release_keep_days),
         "ASPECTS_QUARANTINE": settings.quarantine_uri,
         "ASPECTS_IDENTITIES": settings.identities_source,
         "ASPECTS_COURSES": settings.courses_source,

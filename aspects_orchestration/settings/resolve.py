@@ -233,6 +233,7 @@ class _Resolution:
             archive_object_lock_days=given.archive_object_lock_days,
             archive_encryption=given.archive_encryption,
             archive_kms_key=given.archive_kms_key,
+            release_keep_days=given.release_keep_days,
             quarantine_uri=given.quarantine or self._below(archive),
             identities_source=self._records(
                 "ASPECTS_IDENTITIES", given.identities, home / "sample/identities.csv"

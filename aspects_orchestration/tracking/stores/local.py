@@ -184,6 +184,18 @@ class LocalStore:
         except OSError as error:
             raise self._error(error, uri, doing="deleted") from None
 
+    def remove(self, file: LogFile) -> bool:
+        found = self.find(file.uri)
+        if found is None or found.etag != file.etag:
+            return False
+        try:
+            Path(_local_path(file.uri)).unlink()
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            raise self._error(error, file.uri, doing="deleted") from None
+        return True
+
     def _error(self, error: OSError, uri: str, *, doing: str = "read") -> LogStoreError:
         what = f"{uri} cannot be {doing}: {error.strerror or type(error).__name__}"
         if isinstance(error, FileNotFoundError | NotADirectoryError):

@@ -151,6 +151,13 @@ class FsspecStore:
         except Exception as error:
             raise self._error(error, uri, doing="deleted") from None
 
+    def remove(self, file: LogFile) -> bool:
+        found = self.find(file.uri)
+        if found is None or found.etag != file.etag:
+            return False
+        self.delete(file.uri)
+        return True
+
     def _file(self, filesystem: Any, path: str, info: dict[str, Any]) -> LogFile:
         size = int(info.get("size") or 0)
         modified = _modified(info)

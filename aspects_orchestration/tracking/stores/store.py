@@ -135,6 +135,16 @@ class LogStore(Protocol):
         """Remove a file; it is no error if there is none."""
         ...
 
+    def remove(self, file: LogFile) -> bool:
+        """Remove a listed file, if it is still the one that was listed.
+
+        (Only S3 that knows If-Match for deletions keeps it from changing in the very moment in which it is removed.)
+
+        Returns:
+            False if it is gone, or another version of it stands there; that stays.
+        """
+        ...
+
 
 def is_log_name(name: str) -> bool:
     return not name.startswith(".") and not name.endswith(_TEMPORARY) and not name.endswith("~")
