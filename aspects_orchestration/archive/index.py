@@ -31,7 +31,7 @@ CREATE INDEX objects_source ON objects (source);
 CREATE INDEX objects_day ON objects (day);
 CREATE TABLE months (month TEXT NOT NULL, object TEXT NOT NULL, PRIMARY KEY (month, object)) WITHOUT ROWID;
 """
-#: Objects with undated lines may hold events of any month.
+#: Objects with undated lines may hold events of any month; so may those that could not be decompressed.
 _ANY_MONTH: Final = ""
 
 
@@ -110,7 +110,7 @@ class ArchiveIndex:
         return found
 
     def of_month(self, month: str) -> Iterator[ArchivedObject]:
-        """The objects that hold lines of a month (such as 2024-05), or lines without a time."""
+        """The objects that hold lines of a month (such as 2024-05), or may: with lines without a time, or verbatim."""
         yield from self._select(
             "SELECT line FROM objects JOIN (SELECT DISTINCT object FROM months WHERE month IN (?, ?)) USING (object)"
             " ORDER BY object",
@@ -173,7 +173,7 @@ class ArchiveIndex:
                         "INSERT INTO objects VALUES (?, ?, ?, ?)",
                         (day.isoformat(), one.object, one.source, line),
                     )
-                    held = [*one.months, *([_ANY_MONTH] if one.undated else [])]
+                    held = [*one.months, *([_ANY_MONTH] if one.undated or one.verbatim else [])]
                     index.executemany(
                         "INSERT INTO months VALUES (?, ?)", [(month, one.object) for month in held]
                     )

@@ -19,6 +19,7 @@ from aspects_orchestration.replay.observe import summed_up
 from aspects_orchestration.replay.plan import LoadRequest, Mode, make_plan
 from aspects_orchestration.replay.reading import transformer_reader
 from aspects_orchestration.replay.result import LoadResult, utc_now
+from aspects_orchestration.replay.sources import LIVE
 from aspects_orchestration.resources.clickhouse import ClickHouseResource
 from aspects_orchestration.resources.log_storage import LogStorageResource
 from aspects_orchestration.retention.expired import keep_loaded
@@ -55,9 +56,10 @@ class LoadConfig(dg.Config):
     )
     dry_run: bool = Field(False, description="Read, transform and count; write nothing.")
     source: str = Field(
-        "logs",
-        description="logs: every tracking log that touches the month. quarantine: the lines that earlier loads of the"
-        " month quarantined. Or files to restrict to: URIs, paths or names, by comma.",
+        "live",
+        description="live: every tracking log that touches the month (`logs` is the same). archive: what is sealed of the"
+        " month, found without the catalog. both: the logs, and what is sealed and not among them any more. quarantine: the"
+        " lines that earlier loads of the month quarantined. Or files to restrict to: URIs, paths or names, by comma.",
     )
     allow_expired: bool = Field(
         False,
@@ -65,9 +67,9 @@ class LoadConfig(dg.Config):
     )
     allow_loss: bool = Field(
         False,
-        description="For rebuild: go on although rows of the month stand in the table that the logs do not hold.",
+        description="For rebuild: go on although rows of the month stand in the table that the logs do not hold. For"
+        " archive and both: go on without objects that are missing or are not the ones that were sealed.",
     )
-
     verify: float = Field(
         0.0,
         ge=0,
@@ -83,7 +85,7 @@ class LoadConfig(dg.Config):
             since=_moment("since", self.since),
             until=_moment("until", self.until),
             dry_run=self.dry_run,
-            sources=tuple(part.strip() for part in self.source.split(",") if part.strip()) or ("logs",),
+            sources=tuple(part.strip() for part in self.source.split(",") if part.strip()) or LIVE,
             allow_expired=self.allow_expired,
             allow_loss=self.allow_loss,
             verify=self.verify,

@@ -12,11 +12,12 @@ from typing import Any
 
 import orjson
 
+from aspects_orchestration.archive.reading import refusal, unsound_among
 from aspects_orchestration.errors import AccountError, WarehouseError
 from aspects_orchestration.replay import missing
 from aspects_orchestration.replay.plan import LoadPlan, Mode, lock_name, quarantine_folder, staging_prefix
 from aspects_orchestration.replay.reading import Reading, Say, Staging
-from aspects_orchestration.replay.result import LoadResult, utc_now
+from aspects_orchestration.replay.result import FileDamage, LoadAccount, LoadResult, utc_now
 from aspects_orchestration.settings import Settings
 from aspects_orchestration.tracking.account import StatementAccount
 from aspects_orchestration.tracking.quarantine import MISSING_REPORT, REPLAYED, SUMMARY
@@ -82,6 +83,10 @@ class _Load:
             from_quarantine=self.plan.request.from_quarantine,
             catalogs=not dry,
             verify=self.plan.request.verify,
+            uncataloged=self.plan.sealed,
+            account=LoadAccount(
+                damages=[FileDamage(one.uri, one.kind, 0, None) for one in self.plan.unsound]
+            ),
         )
 
 
@@ -103,12 +108,34 @@ def load_month(
     Raises:
         AspectsError: what went wrong, and what to do. Nothing is lost and nothing doubled: run again.
     """
-    load = _Load(settings, plan, warehouse, s3, say, utc_now())
+    started_at = utc_now()
     say(_announcement(plan))
     try:
-        return _load(load)
+        plan = _sound(settings, plan, s3, say)
+        return _load(_Load(settings, plan, warehouse, s3, say, started_at))
     finally:
         plan.site.forget()
+
+
+def _sound(settings: Settings, plan: LoadPlan, s3: S3Options, say: Say) -> LoadPlan:
+    """The plan without objects of the archive that are not, byte for byte, the ones that were sealed.
+
+    Raises:
+        UnsoundArchiveError: there are such objects, and the request does not allow to go on without them.
+    """
+    sealed = [file for file in plan.files if file.uri in plan.sealed]
+    if not sealed:
+        return plan
+    say(f"reading back {len(sealed)} objects of the archive, {sum(one.size for one in sealed) / 1e6:.1f} MB")
+    unsound = unsound_among(settings.archive_uri, sealed, plan.sealed, s3=s3, say=say)
+    if unsound and not plan.request.allow_loss:
+        raise refusal(unsound)
+    gone = {one.uri for one in unsound}
+    return replace(
+        plan,
+        files=tuple(file for file in plan.files if file.uri not in gone),
+        unsound=(*plan.unsound, *unsound),
+    )
 
 
 def _load(load: _Load) -> LoadResult:

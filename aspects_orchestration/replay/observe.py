@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from aspects_orchestration.replay.reading import Reading, Say, transformer_reader
+from aspects_orchestration.replay.sources import archive_root, live_logs
 from aspects_orchestration.settings import Settings
 from aspects_orchestration.tracking.catalog import Verdict, select
 from aspects_orchestration.tracking.stores import S3Options, open_stores
@@ -75,12 +76,12 @@ def observe(settings: Settings, warehouse: Warehouse, *, s3: S3Options, say: Say
         AspectsError: storage or ClickHouse cannot be reached; what was read by then is remembered.
     """
     database, reader = settings.orchestration_database, transformer_reader()
-    stores = open_stores(settings.tracking_log_prefixes, s3=s3)
     unknown = [
         file
-        for store in stores
         for file, verdict in select(
-            store.list(), lambda uris: look_up(warehouse, database, uris, _NO_TIME, reader), _NO_TIME
+            live_logs(settings, s3),
+            lambda uris: look_up(warehouse, database, uris, _NO_TIME, reader),
+            _NO_TIME,
         )
         if verdict is Verdict.UNKNOWN
     ]
@@ -102,9 +103,15 @@ def summed_up(settings: Settings, warehouse: Warehouse, *, files_read: int = 0) 
     """The catalog by store and month, as it is; reads no log."""
     database = settings.orchestration_database
     stores = open_stores(settings.tracking_log_prefixes)
+    archive = archive_root(settings)
+    apart = "" if any(store.uri.startswith(archive) for store in stores) else archive
+    by_month = catalog_by_month(warehouse, database, [store.uri for store in stores], apart=apart)
     return Observed(
-        tuple(StoreObserved(store.uri, *store_summary(warehouse, database, store.uri)) for store in stores),
-        tuple(MonthObserved(*row) for row in catalog_by_month(warehouse, database)),
+        tuple(
+            StoreObserved(store.uri, *store_summary(warehouse, database, store.uri, apart=apart))
+            for store in stores
+        ),
+        tuple(MonthObserved(*row) for row in by_month),
         files_read,
     )
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
@@ -108,6 +108,7 @@ class Reading:
         from_quarantine: the files are quarantine objects, not logs.
         catalogs: remember what whole files hold.
         verify: share of the events that goes through both engines.
+        uncataloged: URIs of files that the catalog is not told of: the archive's manifests say what those hold.
         staged_before: accounts of chunks that are staged already, by (URI, etag) and offset.
         account: the account so far.
         resumed_chunks: how many chunks were found staged.
@@ -126,6 +127,7 @@ class Reading:
     from_quarantine: bool = False
     catalogs: bool = True
     verify: float = 0.0
+    uncataloged: Collection[str] = ()
     staged_before: dict[tuple[str, str], dict[int, LineAccount]] = field(default_factory=dict)
     account: LoadAccount = field(default_factory=LoadAccount)
     resumed_chunks: int = 0
@@ -349,7 +351,8 @@ class Reading:
             file = self._open.pop(uri).file
             # A last line that is not read yet may be the only one of its month: such a file stays unknown.
             etag = f"{file.etag} half-written" if uri in self.account.half_lines else file.etag
-            self._unsaved_files.append(FileSummary(uri, etag, file.size, self.account.files[uri]))
+            if uri not in self.uncataloged:
+                self._unsaved_files.append(FileSummary(uri, etag, file.size, self.account.files[uri]))
 
     def _save(self) -> None:
         """Remember which chunks are staged, and what whole files hold."""
