@@ -13,6 +13,7 @@ from aspects_orchestration.checks.personal_data import personal_data_checks
 from aspects_orchestration.checks.retention_policies import retention_policies_checks
 from aspects_orchestration.checks.xapi_events_all import xapi_events_all_checks
 from aspects_orchestration.jobs.backfill import backfill_xapi_events_all, check_xapi_events_all
+from aspects_orchestration.jobs.disaster_recovery import rebuild_all, replay_window
 from aspects_orchestration.jobs.lms_tables import lms_tables_jobs
 from aspects_orchestration.jobs.personal_data import delete_retired_users, empty_personal_data
 from aspects_orchestration.jobs.retention import apply_retention, observe_retention
@@ -61,6 +62,8 @@ def defs() -> dg.Definitions:
             empty_personal_data,
             observe_retention,
             observe_tracking_logs,
+            rebuild_all,
+            replay_window,
             *lms_tables_jobs(with_blocks=with_blocks),
         ],
         schedules=[

@@ -77,6 +77,8 @@ JOBS = {
     "empty_personal_data",
     "observe_retention",
     "observe_tracking_logs",
+    "rebuild_all",
+    "replay_window",
 }
 SCHEDULES = {
     "copy_lms_tables_daily": ("copy_lms_tables", "0 1 * * *"),
@@ -100,6 +102,8 @@ COPY_CONFIG = {
     "dry_run",
 }
 CONFIG = {"mode", "since", "until", "dry_run", "source", "allow_expired", "allow_loss", "verify"}
+REPLAY_CONFIG = {"since", "until", "source", "dry_run", "allow_expired", "allow_loss"}
+REBUILD_CONFIG = {"source", "dry_run", "again", "allow_expired", "allow_loss", "lms_tables"}
 APPLY_CONFIG = {"dry_run", "plan"}
 
 
@@ -194,6 +198,14 @@ def test_applying_retention_takes_this_config(repository: dg.RepositoryDefinitio
     (op,) = repository.get_job("apply_retention").graph.node_defs
     assert isinstance(op, dg.OpDefinition)
     assert set(op.config_schema.config_type.fields) == APPLY_CONFIG  # type: ignore[union-attr]
+
+
+def test_recovery_takes_this_config_and_queues_where_loads_do(repository: dg.RepositoryDefinition) -> None:
+    for job, config in (("replay_window", REPLAY_CONFIG), ("rebuild_all", REBUILD_CONFIG)):
+        (op,) = repository.get_job(job).graph.node_defs
+        assert isinstance(op, dg.OpDefinition)
+        assert op.pool == "clickhouse_insert"
+        assert set(op.config_schema.config_type.fields) == config  # type: ignore[union-attr]
 
 
 def test_no_sensor_watches_until_it_is_switched_on(repository: dg.RepositoryDefinition) -> None:

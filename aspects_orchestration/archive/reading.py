@@ -20,6 +20,9 @@ from aspects_orchestration.tracking.compression import Damage, decompressed
 from aspects_orchestration.tracking.stores import LogFile, LogStore, S3Options, open_store
 from aspects_orchestration.window import Window
 
+#: What can be wrong with an object.
+UNSOUND: Final = ("missing", "changed")
+
 _BLOCK_BYTES: Final = 1024 * 1024
 _AT_ONCE: Final = 4
 _QUEUED: Final = 256
@@ -147,7 +150,7 @@ def refusal(unsound: Sequence[Unsound]) -> UnsoundArchiveError:
     """The error that names objects which are missing or changed."""
     kinds = [
         f"{sum(one.kind == kind for one in unsound)} {kind}"
-        for kind in ("missing", "changed")
+        for kind in UNSOUND
         if any(one.kind == kind for one in unsound)
     ]
     named = "; ".join(f"{one.uri} is {one.kind}" for one in unsound[:_NAMED])

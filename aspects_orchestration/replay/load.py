@@ -16,7 +16,7 @@ from aspects_orchestration.archive.reading import refusal, unsound_among
 from aspects_orchestration.errors import AccountError, WarehouseError
 from aspects_orchestration.replay import missing
 from aspects_orchestration.replay.plan import LoadPlan, Mode, lock_name, quarantine_folder, staging_prefix
-from aspects_orchestration.replay.reading import Reading, Say, Staging
+from aspects_orchestration.replay.reading import Reached, Reading, Say, Staging
 from aspects_orchestration.replay.result import FileDamage, LoadAccount, LoadResult, utc_now
 from aspects_orchestration.settings import Settings
 from aspects_orchestration.tracking.account import StatementAccount
@@ -46,6 +46,7 @@ class _Load:
     s3: S3Options
     say: Say
     started_at: datetime
+    reached: Reached | None = None
 
     @property
     def staging(self) -> Staging:
@@ -84,6 +85,7 @@ class _Load:
             catalogs=not dry,
             verify=self.plan.request.verify,
             uncataloged=self.plan.sealed,
+            reached=self.reached,
             account=LoadAccount(
                 damages=[FileDamage(one.uri, one.kind, 0, None) for one in self.plan.unsound]
             ),
@@ -91,7 +93,13 @@ class _Load:
 
 
 def load_month(
-    settings: Settings, plan: LoadPlan, warehouse: Warehouse, *, s3: S3Options, say: Say
+    settings: Settings,
+    plan: LoadPlan,
+    warehouse: Warehouse,
+    *,
+    s3: S3Options,
+    say: Say,
+    reached: Reached | None = None,
 ) -> LoadResult:
     """Do what a plan says.
 
@@ -101,6 +109,7 @@ def load_month(
         warehouse: its run id is this run's.
         s3: how to reach S3.
         say: told of progress and of what is waited for; safe to show.
+        reached: told with the progress how many bytes have been read, as stored.
 
     Returns:
         The account of every line and statement.
@@ -112,7 +121,7 @@ def load_month(
     say(_announcement(plan))
     try:
         plan = _sound(settings, plan, s3, say)
-        return _load(_Load(settings, plan, warehouse, s3, say, started_at))
+        return _load(_Load(settings, plan, warehouse, s3, say, started_at, reached))
     finally:
         plan.site.forget()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -9,7 +10,7 @@ from aspects_orchestration.replay.reading import Reading, Say, transformer_reade
 from aspects_orchestration.replay.sources import archive_root, live_logs
 from aspects_orchestration.settings import Settings
 from aspects_orchestration.tracking.catalog import Verdict, select
-from aspects_orchestration.tracking.stores import S3Options, open_stores
+from aspects_orchestration.tracking.stores import LogFile, S3Options, open_stores
 from aspects_orchestration.warehouse.client import Warehouse
 from aspects_orchestration.warehouse.records import catalog_by_month, look_up, store_summary
 from aspects_orchestration.window import Window
@@ -75,13 +76,26 @@ def observe(settings: Settings, warehouse: Warehouse, *, s3: S3Options, say: Say
     Raises:
         AspectsError: storage or ClickHouse cannot be reached; what was read by then is remembered.
     """
+    files_read = catalog(settings, warehouse, live_logs(settings, s3), s3=s3, say=say)
+    return summed_up(settings, warehouse, files_read=files_read)
+
+
+def catalog(
+    settings: Settings, warehouse: Warehouse, listed: Iterable[LogFile], *, s3: S3Options, say: Say
+) -> int:
+    """Read those of some logs that the catalog does not know.
+
+    Returns:
+        How many those were.
+
+    Raises:
+        AspectsError: storage or ClickHouse cannot be reached; what was read by then is remembered.
+    """
     database, reader = settings.orchestration_database, transformer_reader()
     unknown = [
         file
         for file, verdict in select(
-            live_logs(settings, s3),
-            lambda uris: look_up(warehouse, database, uris, _NO_TIME, reader),
-            _NO_TIME,
+            listed, lambda uris: look_up(warehouse, database, uris, _NO_TIME, reader), _NO_TIME
         )
         if verdict is Verdict.UNKNOWN
     ]
@@ -96,7 +110,7 @@ def observe(settings: Settings, warehouse: Warehouse, *, s3: S3Options, say: Say
         site=SiteSource(settings.event_sink_database),
         reader=reader,
     ).read()
-    return summed_up(settings, warehouse, files_read=len(unknown))
+    return len(unknown)
 
 
 def summed_up(settings: Settings, warehouse: Warehouse, *, files_read: int = 0) -> Observed:

@@ -44,6 +44,8 @@ from aspects_orchestration.xapi.transform import WorkChunk
 from aspects_orchestration.xapi.worker import Loaded, Taken, Work, WorkerSetup, WorkPart
 
 Say = Callable[[str], None]
+#: Told from time to time how many bytes of the files have been read, as stored.
+Reached = Callable[[int], None]
 
 _FLUSH_S = 5.0
 #: A part of a plain file for one worker: many times what one insert takes, and soon done.
@@ -109,6 +111,7 @@ class Reading:
         catalogs: remember what whole files hold.
         verify: share of the events that goes through both engines.
         uncataloged: URIs of files that the catalog is not told of: the archive's manifests say what those hold.
+        reached: told with the progress how many bytes have been read, as stored.
         staged_before: accounts of chunks that are staged already, by (URI, etag) and offset.
         account: the account so far.
         resumed_chunks: how many chunks were found staged.
@@ -128,6 +131,7 @@ class Reading:
     catalogs: bool = True
     verify: float = 0.0
     uncataloged: Collection[str] = ()
+    reached: Reached | None = None
     staged_before: dict[tuple[str, str], dict[int, LineAccount]] = field(default_factory=dict)
     account: LoadAccount = field(default_factory=LoadAccount)
     resumed_chunks: int = 0
@@ -152,7 +156,7 @@ class Reading:
             return 0.0
         started = time.monotonic()
         stored_bytes = sum(file.size for file in self.files)
-        self._progress = Progress(stored_bytes, self.say)
+        self._progress = Progress(stored_bytes, self.say, reached=self.reached)
         # Compressed logs grow about tenfold; a worker takes a second to start, and is worth it from some chunks on.
         workers = max(1, min(self.settings.transform_workers, 1 + (stored_bytes >> 20)))
         self._coming.append(self._work(workers, stored_bytes))

@@ -118,7 +118,7 @@ def choose(
     if request.sources != ARCHIVE:
         listed = live_logs(settings, s3)
         if index is not None:
-            listed = _not_sealed(settings, index, listed, verdicts)
+            listed = not_sealed(settings, index, listed, verdicts)
         database = settings.orchestration_database
         for file, verdict in select(
             listed, lambda uris: look_up(warehouse, database, uris, window, reader), window
@@ -134,7 +134,7 @@ def choose(
             )
     if index is None:
         return Chosen(tuple(sorted(live)), verdicts=verdicts)
-    left_out = _grown(index, live, s3)
+    left_out = grown(index, live, s3)
     found, unsound = find(
         index.archive,
         (
@@ -167,10 +167,10 @@ def _opened(settings: Settings, request: LoadRequest, s3: S3Options) -> ArchiveI
     return index
 
 
-def _not_sealed(
+def not_sealed(
     settings: Settings, index: ArchiveIndex, listed: Iterable[LogFile], verdicts: Counter[str]
 ) -> Iterator[LogFile]:
-    """The logs that are not in the archive just as they are."""
+    """The logs that are not in the archive just as they are; `verdicts` counts those that are."""
     archive = archive_root(settings)
     logs = iter(listed)
     while batch := list(islice(logs, _BATCH)):
@@ -183,7 +183,7 @@ def _not_sealed(
                 yield file
 
 
-def _grown(index: ArchiveIndex, live: Sequence[LogFile], s3: S3Options) -> Collection[str]:
+def grown(index: ArchiveIndex, live: Sequence[LogFile], s3: S3Options) -> Collection[str]:
     """The objects of logs that will be read as they are now and hold all of them.
 
     A log of the same name that begins otherwise has taken the place of the one that was archived (as `tracking.log.1`

@@ -25,7 +25,14 @@ EVENT_SINK_TABLES = (
     "taxonomy",
     "object_tag",
 )
-ORCHESTRATION_TABLES = ("runs", "expected_ids", "tracking_log_catalog", "lms_copies", "retention_log")
+ORCHESTRATION_TABLES = (
+    "runs",
+    "expected_ids",
+    "tracking_log_catalog",
+    "lms_copies",
+    "retention_log",
+    "recoveries",
+)
 FUNCTIONS = ("get_org_from_course_url", "get_org_from_ccx_course_url")
 
 # Error codes of the server: src/Common/ErrorCodes.cpp of ClickHouse.
