@@ -18,6 +18,7 @@ from aspects_orchestration.checks.xapi_events_all import xapi_events_all_checks
 from aspects_orchestration.checks.xapi_gaps import xapi_gaps_check
 from aspects_orchestration.jobs.archive_tracking_logs import archive_tracking_logs
 from aspects_orchestration.jobs.backfill import backfill_xapi_events_all, check_xapi_events_all
+from aspects_orchestration.jobs.disaster_recovery import rebuild_all, replay_window
 from aspects_orchestration.jobs.gaps import check_xapi_gaps
 from aspects_orchestration.jobs.lms_tables import lms_tables_jobs
 from aspects_orchestration.jobs.personal_data import delete_retired_users, empty_personal_data
@@ -79,6 +80,8 @@ def defs() -> dg.Definitions:
             observe_retention,
             observe_tracking_logs,
             rotate_tracking_logs,
+            rebuild_all,
+            replay_window,
             *lms_tables_jobs(with_blocks=with_blocks),
         ],
         schedules=[

@@ -91,6 +91,8 @@ JOBS = {
     "observe_retention",
     "observe_tracking_logs",
     "rotate_tracking_logs",
+    "rebuild_all",
+    "replay_window",
 }
 SCHEDULES = {
     "check_xapi_gaps_daily": ("check_xapi_gaps", "0 5 * * *"),
@@ -119,6 +121,8 @@ COPY_CONFIG = {
 CONFIG = {"mode", "since", "until", "dry_run", "source", "allow_expired", "allow_loss", "verify"}
 ROTATE_CONFIG = {"dry_run", "force", "wait_s"}
 LOG_CHECKS = {"live_log_is_rotated"}
+REPLAY_CONFIG = {"since", "until", "source", "dry_run", "allow_expired", "allow_loss"}
+REBUILD_CONFIG = {"source", "dry_run", "again", "allow_expired", "allow_loss", "lms_tables"}
 APPLY_CONFIG = {"dry_run", "plan"}
 GAPS_CONFIG = {"days", "lag_hours", "until", "tolerance", "at_least", "read_new"}
 SEAL_CONFIG = {"dry_run", "lateness_hours"}
@@ -243,6 +247,14 @@ def test_rotating_takes_this_config(repository: dg.RepositoryDefinition) -> None
     (op,) = repository.get_job("rotate_tracking_logs").graph.node_defs
     assert isinstance(op, dg.OpDefinition)
     assert set(op.config_schema.config_type.fields) == ROTATE_CONFIG  # type: ignore[union-attr]
+
+
+def test_recovery_takes_this_config_and_queues_where_loads_do(repository: dg.RepositoryDefinition) -> None:
+    for job, config in (("replay_window", REPLAY_CONFIG), ("rebuild_all", REBUILD_CONFIG)):
+        (op,) = repository.get_job(job).graph.node_defs
+        assert isinstance(op, dg.OpDefinition)
+        assert op.pool == "clickhouse_insert"
+        assert set(op.config_schema.config_type.fields) == config  # type: ignore[union-attr]
 
 
 def test_no_sensor_watches_until_it_is_switched_on(repository: dg.RepositoryDefinition) -> None:

@@ -215,6 +215,7 @@ def test_created_once_and_reported_by_name(admin: Client, names: SchemaNames) ->
         f"{names.orchestration_database}.lms_copies",
         f"{names.orchestration_database}.retention_log",
         f"{names.orchestration_database}.loaded_hours",
+        f"{names.orchestration_database}.recoveries",
         "get_org_from_course_url()",
         "get_org_from_ccx_course_url()",
     ]

@@ -156,7 +156,7 @@ class ArchiveIndex:
             }
 
     def of_month(self, month: str) -> Iterator[ArchivedObject]:
-        """The objects that hold lines of a month (such as 2024-05), or lines without a time."""
+        """The objects that hold lines of a month (such as 2024-05), or may: with lines without a time, or verbatim."""
         yield from self._select(
             "SELECT line FROM objects JOIN (SELECT DISTINCT object FROM months WHERE month IN (?, ?)) USING (object)"
             " ORDER BY object",

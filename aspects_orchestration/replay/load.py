@@ -12,12 +12,13 @@ from typing import Any
 
 import orjson
 
+from aspects_orchestration.archive.reading import refusal, unsound_among
 from aspects_orchestration.errors import AccountError, WarehouseError
 from aspects_orchestration.gaps.hours import each_once, file_hours, lines_by_hour
 from aspects_orchestration.replay import missing
 from aspects_orchestration.replay.plan import LoadPlan, Mode, lock_name, quarantine_folder, staging_prefix
-from aspects_orchestration.replay.reading import Reading, Say, Staging
-from aspects_orchestration.replay.result import LoadResult, utc_now
+from aspects_orchestration.replay.reading import Reached, Reading, Say, Staging
+from aspects_orchestration.replay.result import FileDamage, LoadAccount, LoadResult, utc_now
 from aspects_orchestration.settings import Settings
 from aspects_orchestration.tracking.account import StatementAccount
 from aspects_orchestration.tracking.catalog import HOUR_MICROS
@@ -49,6 +50,7 @@ class _Load:
     s3: S3Options
     say: Say
     started_at: datetime
+    reached: Reached | None = None
 
     @property
     def staging(self) -> Staging:
@@ -86,11 +88,22 @@ class _Load:
             from_quarantine=self.plan.request.from_quarantine,
             catalogs=not dry,
             verify=self.plan.request.verify,
+            uncataloged=self.plan.sealed,
+            reached=self.reached,
+            account=LoadAccount(
+                damages=[FileDamage(one.uri, one.kind, 0, None) for one in self.plan.unsound]
+            ),
         )
 
 
 def load_month(
-    settings: Settings, plan: LoadPlan, warehouse: Warehouse, *, s3: S3Options, say: Say
+    settings: Settings,
+    plan: LoadPlan,
+    warehouse: Warehouse,
+    *,
+    s3: S3Options,
+    say: Say,
+    reached: Reached | None = None,
 ) -> LoadResult:
     """Do what a plan says.
 
@@ -100,6 +113,7 @@ def load_month(
         warehouse: its run id is this run's.
         s3: how to reach S3.
         say: told of progress and of what is waited for; safe to show.
+        reached: told with the progress how many bytes have been read, as stored.
 
     Returns:
         The account of every line and statement.
@@ -107,12 +121,34 @@ def load_month(
     Raises:
         AspectsError: what went wrong, and what to do. Nothing is lost and nothing doubled: run again.
     """
-    load = _Load(settings, plan, warehouse, s3, say, utc_now())
+    started_at = utc_now()
     say(_announcement(plan))
     try:
-        return _load(load)
+        plan = _sound(settings, plan, s3, say)
+        return _load(_Load(settings, plan, warehouse, s3, say, started_at, reached))
     finally:
         plan.site.forget()
+
+
+def _sound(settings: Settings, plan: LoadPlan, s3: S3Options, say: Say) -> LoadPlan:
+    """The plan without objects of the archive that are not, byte for byte, the ones that were sealed.
+
+    Raises:
+        UnsoundArchiveError: there are such objects, and the request does not allow to go on without them.
+    """
+    sealed = [file for file in plan.files if file.uri in plan.sealed]
+    if not sealed:
+        return plan
+    say(f"reading back {len(sealed)} objects of the archive, {sum(one.size for one in sealed) / 1e6:.1f} MB")
+    unsound = unsound_among(settings.archive_uri, sealed, plan.sealed, s3=s3, say=say)
+    if unsound and not plan.request.allow_loss:
+        raise refusal(unsound)
+    gone = {one.uri for one in unsound}
+    return replace(
+        plan,
+        files=tuple(file for file in plan.files if file.uri not in gone),
+        unsound=(*plan.unsound, *unsound),
+    )
 
 
 def _load(load: _Load) -> LoadResult:

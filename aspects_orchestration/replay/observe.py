@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from aspects_orchestration.replay.reading import Reading, Say, transformer_reader
+from aspects_orchestration.replay.sources import archive_root, live_logs
 from aspects_orchestration.settings import Settings
 from aspects_orchestration.tracking.catalog import Verdict, select
 from aspects_orchestration.tracking.stores import LogFile, S3Options, open_stores
@@ -75,48 +76,56 @@ def observe(settings: Settings, warehouse: Warehouse, *, s3: S3Options, say: Say
     Raises:
         AspectsError: storage or ClickHouse cannot be reached; what was read by then is remembered.
     """
-    database, reader = settings.orchestration_database, transformer_reader()
-    stores = open_stores(settings.tracking_log_prefixes, s3=s3)
-    unknown = [
-        file
-        for store in stores
-        for file, verdict in select(
-            store.list(), lambda uris: look_up(warehouse, database, uris, _NO_TIME, reader), _NO_TIME
-        )
-        if verdict is Verdict.UNKNOWN
-    ]
-    say(f"{len(unknown)} files are new or have changed since they were read")
-    catalog(settings, warehouse, unknown, s3=s3, say=say)
-    return summed_up(settings, warehouse, files_read=len(unknown))
+    files_read = catalog(settings, warehouse, live_logs(settings, s3), s3=s3, say=say)
+    return summed_up(settings, warehouse, files_read=files_read)
 
 
 def catalog(
-    settings: Settings, warehouse: Warehouse, files: Sequence[LogFile], *, s3: S3Options, say: Say
-) -> None:
-    """Read some logs, and remember what each holds; transforms nothing.
+    settings: Settings, warehouse: Warehouse, listed: Iterable[LogFile], *, s3: S3Options, say: Say
+) -> int:
+    """Read those of some logs that the catalog does not know.
+
+    Returns:
+        How many those were.
 
     Raises:
         AspectsError: storage or ClickHouse cannot be reached; what was read by then is remembered.
     """
+    database, reader = settings.orchestration_database, transformer_reader()
+    unknown = [
+        file
+        for file, verdict in select(
+            listed, lambda uris: look_up(warehouse, database, uris, _NO_TIME, reader), _NO_TIME
+        )
+        if verdict is Verdict.UNKNOWN
+    ]
+    say(f"{len(unknown)} files are new or have changed since they were read")
     Reading(
         settings=settings,
         warehouse=warehouse,
         s3=s3,
         say=say,
-        files=tuple(sorted(files)),
+        files=tuple(sorted(unknown)),
         window=_NO_TIME,
         site=SiteSource(settings.event_sink_database),
-        reader=transformer_reader(),
+        reader=reader,
     ).read()
+    return len(unknown)
 
 
 def summed_up(settings: Settings, warehouse: Warehouse, *, files_read: int = 0) -> Observed:
     """The catalog by store and month, as it is; reads no log."""
     database = settings.orchestration_database
     stores = open_stores(settings.tracking_log_prefixes)
+    archive = archive_root(settings)
+    apart = "" if any(store.uri.startswith(archive) for store in stores) else archive
+    by_month = catalog_by_month(warehouse, database, [store.uri for store in stores], apart=apart)
     return Observed(
-        tuple(StoreObserved(store.uri, *store_summary(warehouse, database, store.uri)) for store in stores),
-        tuple(MonthObserved(*row) for row in catalog_by_month(warehouse, database)),
+        tuple(
+            StoreObserved(store.uri, *store_summary(warehouse, database, store.uri, apart=apart))
+            for store in stores
+        ),
+        tuple(MonthObserved(*row) for row in by_month),
         files_read,
     )
 

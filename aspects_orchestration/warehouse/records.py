@@ -115,18 +115,29 @@ def remember_files(
 
 
 def store_summary(
-    warehouse: Warehouse, database: str, prefix: str
+    warehouse: Warehouse, database: str, prefix: str, *, apart: str = ""
 ) -> tuple[int, int, int, int, datetime | None, datetime | None]:
-    """Of the cataloged files under a prefix: files, bytes as stored, lines, undated lines, first and last event."""
+    """Of the cataloged files under a prefix: files, bytes as stored, lines, undated lines, first and last event.
+
+    Args:
+        apart: another prefix, of files that are not counted; '' for none.
+    """
     files, size, lines, undated, first, last = warehouse.row(
-        "catalog_summary", database=database, prefix=prefix
+        "catalog_summary", database=database, prefix=prefix, apart=apart
     )
     return int(files), int(size), int(lines), int(undated), moment(first), moment(last)
 
 
-def catalog_by_month(warehouse: Warehouse, database: str) -> list[tuple[str, int, int]]:
-    """Transformable lines and files by month, as the catalog has them."""
-    rows = warehouse.rows("catalog_months", database=database)
+def catalog_by_month(
+    warehouse: Warehouse, database: str, prefixes: Sequence[str] = ("",), *, apart: str = ""
+) -> list[tuple[str, int, int]]:
+    """Transformable lines and files by month, as the catalog has them.
+
+    Args:
+        prefixes: of the files that are counted; every file by default.
+        apart: a prefix of files that are not; '' for none.
+    """
+    rows = warehouse.rows("catalog_months", database=database, prefixes=list(prefixes), apart=apart)
     return [(str(month), int(lines), int(files)) for month, lines, files in rows]
 
 

@@ -32,6 +32,7 @@ ORCHESTRATION_TABLES = (
     "lms_copies",
     "retention_log",
     "loaded_hours",
+    "recoveries",
 )
 FUNCTIONS = ("get_org_from_course_url", "get_org_from_ccx_course_url")
 
