@@ -5,16 +5,19 @@ import warnings
 import dagster as dg
 
 from aspects_orchestration.assets.event_sink import course_blocks, event_sink_assets
+from aspects_orchestration.assets.restore_drill import restore_drill_asset
 from aspects_orchestration.assets.retention_policies import retention_policies
 from aspects_orchestration.assets.tracking_logs import tracking_logs
 from aspects_orchestration.assets.xapi_events_all import xapi_events_all
 from aspects_orchestration.checks.event_sink import event_sink_checks
 from aspects_orchestration.checks.personal_data import personal_data_checks
+from aspects_orchestration.checks.restore_drill import restore_drill_checks
 from aspects_orchestration.checks.retention_policies import retention_policies_checks
 from aspects_orchestration.checks.xapi_events_all import xapi_events_all_checks
 from aspects_orchestration.jobs.backfill import backfill_xapi_events_all, check_xapi_events_all
 from aspects_orchestration.jobs.lms_tables import lms_tables_jobs
 from aspects_orchestration.jobs.personal_data import delete_retired_users, empty_personal_data
+from aspects_orchestration.jobs.restore_drill import check_restore_drill, restore_drill
 from aspects_orchestration.jobs.retention import apply_retention, observe_retention
 from aspects_orchestration.jobs.tracking_logs import observe_tracking_logs
 from aspects_orchestration.partitions import months
@@ -22,6 +25,7 @@ from aspects_orchestration.resources.clickhouse import ClickHouseResource
 from aspects_orchestration.resources.log_storage import LogStorageResource
 from aspects_orchestration.schedules.lms_tables import lms_tables_schedules
 from aspects_orchestration.schedules.nightly import load_current_month_nightly, observe_nightly
+from aspects_orchestration.schedules.restore_drill import check_restore_drill_daily, restore_drill_monthly
 from aspects_orchestration.schedules.retention import apply_retention_weekly, observe_retention_weekly
 from aspects_orchestration.schedules.retirement import delete_retired_users_daily
 from aspects_orchestration.sensors.quarantine import replay_quarantine
@@ -46,21 +50,25 @@ def defs() -> dg.Definitions:
             *event_sink_assets(),
             course_blocks(settings),
             retention_policies(),
+            restore_drill_asset(),
         ],
         asset_checks=[
             checks,
             *event_sink_checks(with_blocks=with_blocks),
             personal_data_checks(),
             retention_policies_checks(),
+            restore_drill_checks(),
         ],
         jobs=[
             apply_retention,
             backfill_xapi_events_all,
+            check_restore_drill,
             check_xapi_events_all,
             delete_retired_users,
             empty_personal_data,
             observe_retention,
             observe_tracking_logs,
+            restore_drill,
             *lms_tables_jobs(with_blocks=with_blocks),
         ],
         schedules=[
@@ -69,6 +77,8 @@ def defs() -> dg.Definitions:
             delete_retired_users_daily(),
             observe_retention_weekly(),
             apply_retention_weekly(),
+            restore_drill_monthly(),
+            check_restore_drill_daily(),
             *lms_tables_schedules(with_blocks=with_blocks),
         ],
         sensors=[replay_quarantine(), unarchived_months_expire()],

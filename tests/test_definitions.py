@@ -9,6 +9,7 @@ import pytest
 
 from aspects_orchestration.checks.personal_data import QUESTIONS as OF_PEOPLE
 from aspects_orchestration.definitions import defs
+from aspects_orchestration.drill.verify import QUESTIONS as DRILL_QUESTIONS
 from aspects_orchestration.lms.compare import QUESTIONS as OF_COPIES
 from aspects_orchestration.retention.verify import QUESTIONS as RETENTION_QUESTIONS
 from aspects_orchestration.warehouse.verify import QUESTIONS
@@ -46,6 +47,7 @@ ASSETS = {
         "deps": {"xapi_events_all"},
         "partitioned": False,
     },
+    "restore_drill": {"group": "archive", "kinds": {"clickhouse"}, "deps": set(), "partitioned": False},
 }
 COPY_CHECKS = {"row_counts_match_lms", "rows_gone_from_lms", "copied_lately", "no_repeated_newest_rows"}
 CHECKS = {
@@ -71,12 +73,14 @@ JOBS = {
     "apply_retention",
     "backfill_xapi_events_all",
     "check_lms_tables",
+    "check_restore_drill",
     "check_xapi_events_all",
     "copy_lms_tables",
     "delete_retired_users",
     "empty_personal_data",
     "observe_retention",
     "observe_tracking_logs",
+    "restore_drill",
 }
 SCHEDULES = {
     "copy_lms_tables_daily": ("copy_lms_tables", "0 1 * * *"),
@@ -85,6 +89,8 @@ SCHEDULES = {
     "observe_tracking_logs_nightly": ("observe_tracking_logs", "30 1 * * *"),
     "observe_retention_weekly": ("observe_retention", "0 3 * * 1"),
     "apply_retention_weekly": ("apply_retention", "0 4 * * 1"),
+    "restore_drill_monthly": ("restore_drill", "0 5 3 * *"),
+    "check_restore_drill_daily": ("check_restore_drill", "30 6 * * *"),
 }
 SENSORS = {"replay_quarantine_when_they_arrive", "unarchived_months_expire"}
 RESOURCES = {"clickhouse", "log_storage"}
@@ -100,6 +106,8 @@ COPY_CONFIG = {
     "dry_run",
 }
 CONFIG = {"mode", "since", "until", "dry_run", "source", "allow_expired", "allow_loss", "verify"}
+DRILL_CHECKS = {"drill_passed", "drill_is_recent", "rpo_within_bounds"}
+DRILL_CONFIG = {"day", "turn", "max_raw_gb", "dry_run"}
 APPLY_CONFIG = {"dry_run", "plan"}
 
 
@@ -144,6 +152,7 @@ def test_checks_jobs_schedules_sensors_and_resources_are_these(repository: dg.Re
         assert checks[table] == COPY_CHECKS | set(OF_PEOPLE.get(table, {}))
     assert checks["course_blocks"] == {"copied_lately", "no_repeated_newest_rows"}
     assert checks["retention_policies"] == set(RETENTION_QUESTIONS) == RETENTION_CHECKS
+    assert checks["restore_drill"] == set(DRILL_QUESTIONS) == DRILL_CHECKS
     assert {job.name for job in repository.get_all_jobs() if not job.name.startswith("__")} == JOBS
     schedules = {one.name: (one.job_name, one.cron_schedule) for one in repository.schedule_defs}
     assert schedules == SCHEDULES
@@ -202,3 +211,9 @@ def test_no_sensor_watches_until_it_is_switched_on(repository: dg.RepositoryDefi
 
 def test_no_schedule_runs_until_it_is_switched_on(repository: dg.RepositoryDefinition) -> None:
     assert {one.default_status for one in repository.schedule_defs} == {dg.DefaultScheduleStatus.STOPPED}
+
+
+def test_a_drill_takes_this_config(repository: dg.RepositoryDefinition) -> None:
+    (op,) = repository.get_job("restore_drill").graph.node_defs
+    assert isinstance(op, dg.OpDefinition)
+    assert set(op.config_schema.config_type.fields) == DRILL_CONFIG  # type: ignore[union-attr]

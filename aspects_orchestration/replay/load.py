@@ -86,7 +86,13 @@ class _Load:
 
 
 def load_month(
-    settings: Settings, plan: LoadPlan, warehouse: Warehouse, *, s3: S3Options, say: Say
+    settings: Settings,
+    plan: LoadPlan,
+    warehouse: Warehouse,
+    *,
+    s3: S3Options,
+    say: Say,
+    keep_staging: bool = False,
 ) -> LoadResult:
     """Do what a plan says.
 
@@ -96,6 +102,7 @@ def load_month(
         warehouse: its run id is this run's.
         s3: how to reach S3.
         say: told of progress and of what is waited for; safe to show.
+        keep_staging: leave the staging table to whoever wants to look into it, and drops it.
 
     Returns:
         The account of every line and statement.
@@ -106,12 +113,12 @@ def load_month(
     load = _Load(settings, plan, warehouse, s3, say, utc_now())
     say(_announcement(plan))
     try:
-        return _load(load)
+        return _load(load, keep_staging=keep_staging)
     finally:
         plan.site.forget()
 
 
-def _load(load: _Load) -> LoadResult:
+def _load(load: _Load, *, keep_staging: bool) -> LoadResult:
     settings, plan, warehouse, say = load.settings, load.plan, load.warehouse, load.say
     reading = load.reading()
     if plan.request.dry_run:
@@ -135,7 +142,8 @@ def _load(load: _Load) -> LoadResult:
         published = _publish(load, reading, counted, lock)
         _seal_quarantine(load, reading)
         result = _result(load, reading, read_s=read_s, published=published)
-        _drop_staging(load, load.staging)
+        if not keep_staging:
+            _drop_staging(load, load.staging)
     return result
 
 
