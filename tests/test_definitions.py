@@ -12,6 +12,7 @@ from aspects_orchestration.checks.personal_data import QUESTIONS as OF_PEOPLE
 from aspects_orchestration.checks.sealing import QUESTIONS as SEALING_QUESTIONS
 from aspects_orchestration.checks.tracking_logs import QUESTIONS as OF_LOGS
 from aspects_orchestration.definitions import defs
+from aspects_orchestration.drill.verify import QUESTIONS as DRILL_QUESTIONS
 from aspects_orchestration.lms.compare import QUESTIONS as OF_COPIES
 from aspects_orchestration.retention.verify import QUESTIONS as RETENTION_QUESTIONS
 from aspects_orchestration.warehouse.verify import QUESTIONS
@@ -55,6 +56,7 @@ ASSETS = {
         "deps": {"xapi_events_all"},
         "partitioned": False,
     },
+    "restore_drill": {"group": "archive", "kinds": {"clickhouse"}, "deps": set(), "partitioned": False},
 }
 COPY_CHECKS = {"row_counts_match_lms", "rows_gone_from_lms", "copied_lately", "no_repeated_newest_rows"}
 CHECKS = {
@@ -83,6 +85,7 @@ JOBS = {
     "backfill_xapi_events_all",
     "check_lms_tables",
     "check_tracking_logs",
+    "check_restore_drill",
     "check_xapi_events_all",
     "check_xapi_gaps",
     "copy_lms_tables",
@@ -93,6 +96,7 @@ JOBS = {
     "rotate_tracking_logs",
     "rebuild_all",
     "replay_window",
+    "restore_drill",
 }
 SCHEDULES = {
     "check_xapi_gaps_daily": ("check_xapi_gaps", "0 5 * * *"),
@@ -104,6 +108,8 @@ SCHEDULES = {
     "observe_retention_weekly": ("observe_retention", "0 3 * * 1"),
     "rotate_tracking_logs_when_due": ("rotate_tracking_logs", "5 * * * *"),
     "apply_retention_weekly": ("apply_retention", "0 4 * * 1"),
+    "restore_drill_monthly": ("restore_drill", "0 5 3 * *"),
+    "check_restore_drill_daily": ("check_restore_drill", "30 6 * * *"),
 }
 SENSORS = {"replay_quarantine_when_they_arrive", "unarchived_months_expire", "xapi_gaps"}
 RESOURCES = {"clickhouse", "log_storage"}
@@ -123,6 +129,8 @@ ROTATE_CONFIG = {"dry_run", "force", "wait_s"}
 LOG_CHECKS = {"live_log_is_rotated"}
 REPLAY_CONFIG = {"since", "until", "source", "dry_run", "allow_expired", "allow_loss"}
 REBUILD_CONFIG = {"source", "dry_run", "again", "allow_expired", "allow_loss", "lms_tables"}
+DRILL_CHECKS = {"drill_passed", "drill_is_recent", "rpo_within_bounds"}
+DRILL_CONFIG = {"day", "turn", "max_raw_gb", "dry_run"}
 APPLY_CONFIG = {"dry_run", "plan"}
 GAPS_CONFIG = {"days", "lag_hours", "until", "tolerance", "at_least", "read_new"}
 SEAL_CONFIG = {"dry_run", "lateness_hours"}
@@ -172,6 +180,7 @@ def test_checks_jobs_schedules_sensors_and_resources_are_these(repository: dg.Re
     assert checks["tracking_log_archive"] >= set(SEALING_QUESTIONS) == SEALING_CHECKS
     assert checks["tracking_logs"] == {*LOG_CHECKS, "xapi_gaps"}
     assert set(OF_LOGS) == LOG_CHECKS
+    assert checks["restore_drill"] == set(DRILL_QUESTIONS) == DRILL_CHECKS
     assert {job.name for job in repository.get_all_jobs() if not job.name.startswith("__")} == JOBS
     schedules = {one.name: (one.job_name, one.cron_schedule) for one in repository.schedule_defs}
     assert schedules == SCHEDULES
@@ -263,3 +272,9 @@ def test_no_sensor_watches_until_it_is_switched_on(repository: dg.RepositoryDefi
 
 def test_no_schedule_runs_until_it_is_switched_on(repository: dg.RepositoryDefinition) -> None:
     assert {one.default_status for one in repository.schedule_defs} == {dg.DefaultScheduleStatus.STOPPED}
+
+
+def test_a_drill_takes_this_config(repository: dg.RepositoryDefinition) -> None:
+    (op,) = repository.get_job("restore_drill").graph.node_defs
+    assert isinstance(op, dg.OpDefinition)
+    assert set(op.config_schema.config_type.fields) == DRILL_CONFIG  # type: ignore[union-attr]

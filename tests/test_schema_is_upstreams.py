@@ -216,6 +216,7 @@ def test_created_once_and_reported_by_name(admin: Client, names: SchemaNames) ->
         f"{names.orchestration_database}.retention_log",
         f"{names.orchestration_database}.loaded_hours",
         f"{names.orchestration_database}.recoveries",
+        f"{names.orchestration_database}.drills",
         "get_org_from_course_url()",
         "get_org_from_ccx_course_url()",
     ]

@@ -171,6 +171,12 @@ class ArchiveIndex:
         """Every object, by name."""
         yield from self._select("SELECT line FROM objects ORDER BY object", ())
 
+    def raw_bytes(self) -> int:
+        """Bytes of all objects, decompressed."""
+        with closing(self._connect()) as index:
+            (found,) = index.execute("SELECT sum(json_extract(line, '$.raw_bytes')) FROM objects").fetchone()
+            return int(found or 0)
+
     def months(self) -> list[str]:
         """The months of which there are lines, the oldest first."""
         with closing(self._connect()) as index:

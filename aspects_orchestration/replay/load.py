@@ -104,6 +104,7 @@ def load_month(
     s3: S3Options,
     say: Say,
     reached: Reached | None = None,
+    keep_staging: bool = False,
 ) -> LoadResult:
     """Do what a plan says.
 
@@ -114,6 +115,7 @@ def load_month(
         s3: how to reach S3.
         say: told of progress and of what is waited for; safe to show.
         reached: told with the progress how many bytes have been read, as stored.
+        keep_staging: leave the staging table to whoever wants to look into it, and drops it.
 
     Returns:
         The account of every line and statement.
@@ -125,7 +127,8 @@ def load_month(
     say(_announcement(plan))
     try:
         plan = _sound(settings, plan, s3, say)
-        return _load(_Load(settings, plan, warehouse, s3, say, started_at, reached))
+        load = _Load(settings, plan, warehouse, s3, say, started_at, reached)
+        return _load(load, keep_staging=keep_staging)
     finally:
         plan.site.forget()
 
@@ -151,7 +154,7 @@ def _sound(settings: Settings, plan: LoadPlan, s3: S3Options, say: Say) -> LoadP
     )
 
 
-def _load(load: _Load) -> LoadResult:
+def _load(load: _Load, *, keep_staging: bool) -> LoadResult:
     settings, plan, warehouse, say = load.settings, load.plan, load.warehouse, load.say
     reading = load.reading()
     if plan.request.dry_run:
@@ -175,7 +178,8 @@ def _load(load: _Load) -> LoadResult:
         published = _publish(load, reading, counted, lock)
         _seal_quarantine(load, reading)
         result = _result(load, reading, read_s=read_s, published=published)
-        _drop_staging(load, load.staging)
+        if not keep_staging:
+            _drop_staging(load, load.staging)
     return result
 
 

@@ -268,6 +268,12 @@ class Given(BaseSettings):
     first_month: Annotated[str, AfterValidator(month), BeforeValidator(stripped)] = _setting(
         "ASPECTS_FIRST_MONTH", "The first partition, YYYY-MM.", default="2020-01"
     )
+    rpo_hours: Annotated[int, whole_number(1, 10**5, "a number of hours")] = _setting(
+        "ASPECTS_RPO_HOURS",
+        "How many hours of tracking logs may be lost with the LMS's storage: no more may lie between the newest sealed line "
+        "and now. Checked with restore drills.",
+        default=48,
+    )
     transform_workers: Annotated[int, whole_number(1, 4096, "a number of workers")] | None = _setting(
         "ASPECTS_TRANSFORM_WORKERS",
         "Processes that transform events within one partition.",

@@ -243,6 +243,7 @@ class _Resolution:
             lms_rows_per_second=given.lms_rows_per_second,
             course_blocks_uri=self._course_blocks(home),
             first_month=given.first_month,
+            rpo_hours=given.rpo_hours,
             transform_workers=given.transform_workers or _usable_cpus(),
             transform_engine=given.transform_engine,
             max_line_bytes=given.max_line_bytes,
