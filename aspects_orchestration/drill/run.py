@@ -244,7 +244,7 @@ def _load(
         site_source(scratch, s3, run_id=warehouse.run_id),
         _LOAD,
         transformer_reader(),
-        Counter(sealed=len(files)),
+        verdicts=Counter(sealed=len(files)),
     )
 
     def say_what_stays(line: str) -> None:
