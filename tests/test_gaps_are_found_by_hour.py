@@ -417,6 +417,9 @@ def test_what_a_load_found_counts_until_the_logs_hold_more_and_only_for_what_the
     assert not compare({1: 60}, {1: 30}, half).gaps, "40 lines are gone from the logs"
     assert compare({1: 160}, {1: 50}, half).gaps, "60 lines have come since"
     assert not compare({1: 0}, {1: 0}, half).hours
+    nobody_known = {1: Loaded(lines=100, statements=0)}
+    assert not compare({1: 100}, {1: 0}, nobody_known).gaps
+    assert compare({1: 160}, {1: 0}, nobody_known).gaps, "of the new lines that is not known"
 
 
 _COUNTS = st.dictionaries(st.integers(0, 40), st.integers(1, 50), min_size=30)
