@@ -6,7 +6,9 @@ import base64
 import gzip
 import json
 import re
-from datetime import UTC, datetime, timedelta
+import time
+from collections import Counter
+from datetime import UTC, date, datetime, timedelta
 
 import dagster as dg
 import pytest
@@ -28,6 +30,7 @@ from services.gaps import (
 )
 from services.site import Site
 
+from aspects_orchestration.archive.seal import seal_day
 from aspects_orchestration.definitions import defs
 from aspects_orchestration.gaps import report
 from aspects_orchestration.gaps.compare import Limits, Loaded, compare
@@ -35,7 +38,11 @@ from aspects_orchestration.gaps.heal import stretches
 from aspects_orchestration.gaps.hours import FileHours, each_once, lines_by_hour
 from aspects_orchestration.gaps.look import GapsError, Request, look, window_of
 from aspects_orchestration.jobs import gaps as command
-from aspects_orchestration.tracking.stores import S3Options
+from aspects_orchestration.replay.reading import transformer_reader
+from aspects_orchestration.tracking.account import LineAccount
+from aspects_orchestration.tracking.catalog import FileSummary
+from aspects_orchestration.tracking.stores import S3Options, list_all
+from aspects_orchestration.warehouse.records import remember_files
 
 __all__ = ["hours", "house"]
 
@@ -192,6 +199,66 @@ def test_every_line_counts_once_however_often_it_is_kept(hours: Site) -> None:
     assert sum(one.lines for one in seen(hours).comparison.hours) == 5
 
 
+def test_what_is_sealed_counts_once_beside_the_logs_and_alone_when_they_are_released(hours: Site) -> None:
+    def sealed(day: date) -> None:
+        seal_day(
+            hours.settings,
+            day,
+            s3=S3Options(),
+            run_id="test",
+            now=FIRST + timedelta(days=9),
+            say=lambda _: None,
+        )
+
+    rotated = write(hours, "a/tracking.log-20240520", lines(DAYS))
+    # It grows after it was sealed, so that the archive holds it in two pieces.
+    grows = write(hours, "b/tracking.log-20240520", lines(dict.fromkeys(range(30), 5), seed=300))
+    sealed(date(2024, 5, 21))
+    write(
+        hours,
+        "b/tracking.log-20240520",
+        lines(dict.fromkeys(range(60), 5), seed=300),
+        modified=FIRST + timedelta(days=2),
+    )
+    sealed(date(2024, 5, 22))
+    written_live(hours, of_hours(45))
+    right = seen(hours)
+    assert numbers(right) == [45]
+
+    hours.environ["ASPECTS_TRACKING_LOGS"] = f"{hours.logs},{hours.folder}/archive/logs"
+    both = seen(hours, read_new=lambda _: None)
+    assert (both.files, both.copies) == (5, 3)
+    assert both.comparison == right.comparison
+    rotated.unlink()
+    grows.unlink()
+    assert seen(hours).comparison == right.comparison
+
+
+def test_a_load_speaks_for_whole_hours_and_all_logs_only(hours: Site) -> None:
+    def recorded() -> list[int]:
+        found = hours.sql(
+            "SELECT hour FROM aspects_orchestration.loaded_hours FINAL ORDER BY hour FORMAT TSV"
+        )
+        return [int(one) - hour(0) for one in found.split()]
+
+    path = write(hours, "a.log.1", lines({0: 4, 1: 4, 2: 4, 3: 4}, unknown=1))
+    hours.load(MAY, sources=(path.name,))
+    hours.load(MAY, dry_run=True)
+    assert recorded() == []
+    hours.load(MAY, since=FIRST + timedelta(minutes=30), until=FIRST + timedelta(hours=2, minutes=30))
+    assert recorded() == [1]
+    hours.load(MAY, since=FIRST + timedelta(hours=1), until=FIRST + timedelta(hours=3))
+    assert recorded() == [1, 2]
+    hours.load(MAY, sources=("quarantine",))
+    assert recorded() == [1, 2]
+    hours.load(MAY)
+    assert recorded() == [0, 1, 2, 3]
+    rows = hours.sql(
+        "SELECT hour, lines, statements FROM aspects_orchestration.loaded_hours FINAL ORDER BY hour FORMAT TSV"
+    )
+    assert [line.split("\t")[1:] for line in rows.decode().splitlines()] == [["4", "3"]] * 4
+
+
 def test_a_live_log_counts_as_far_as_it_was_read(hours: Site) -> None:
     path = write(hours, "tracking.log", lines(DAYS) + b'{"name": "half')
     path.touch()
@@ -241,6 +308,36 @@ def test_the_table_is_read_no_further_than_what_is_looked_at(hours: Site) -> Non
         admin=True,
     )
     assert 7 * 144 <= int(rows) <= 31 * 144 + 8192
+
+
+@pytest.mark.slow
+def test_a_look_at_a_hundred_thousand_files_of_ten_years_is_soon_done(hours: Site) -> None:
+    for folder in range(100):
+        (hours.logs / f"{folder:02d}").mkdir()
+        for number in range(1000):
+            (hours.logs / f"{folder:02d}" / f"tracking.log-{number}.gz").write_bytes(b"x")
+    warehouse, end = hours.warehouse(), hour(240)
+    summaries = []
+    for number, (_, file) in enumerate(list_all(hours.settings.tracking_log_prefixes)):
+        # A file a day from each of 27 servers.
+        first = end - 24 * (number // 27 + 1)
+        account = LineAccount(lines=5_000, hours=Counter(range(first, first + 24)))
+        account.saw(first * 3_600_000_000 + number + 1)
+        account.saw((first + 24) * 3_600_000_000 - number - 1)
+        summaries.append(FileSummary(file.uri, file.etag, file.size, account))
+    database = hours.settings.orchestration_database
+    for begin in range(0, len(summaries), 5_000):
+        some = summaries[begin : begin + 5_000]
+        remember_files(warehouse, database, some, transformer_reader(), FIRST)
+    summaries.clear()
+
+    started = time.monotonic()
+    found = seen(hours, lag_hours=0)
+    took = time.monotonic() - started
+
+    assert (found.files, found.unread, found.copies) == (100_000, 0, 0)
+    assert [one.lines for one in found.comparison.hours] == [27] * 14 * 24
+    assert took < 20, "a tick has a minute"
 
 
 def test_listing_that_takes_too_long_is_said(hours: Site) -> None:
@@ -320,6 +417,9 @@ def test_what_a_load_found_counts_until_the_logs_hold_more_and_only_for_what_the
     assert not compare({1: 60}, {1: 30}, half).gaps, "40 lines are gone from the logs"
     assert compare({1: 160}, {1: 50}, half).gaps, "60 lines have come since"
     assert not compare({1: 0}, {1: 0}, half).hours
+    nobody_known = {1: Loaded(lines=100, statements=0)}
+    assert not compare({1: 100}, {1: 0}, nobody_known).gaps
+    assert compare({1: 160}, {1: 0}, nobody_known).gaps, "of the new lines that is not known"
 
 
 _COUNTS = st.dictionaries(st.integers(0, 40), st.integers(1, 50), min_size=30)

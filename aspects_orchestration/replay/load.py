@@ -39,6 +39,9 @@ from aspects_orchestration.warehouse.records import (
 )
 from aspects_orchestration.window import partition_id
 
+#: Sources of a load that reads all logs that it can find.
+_ALL_THERE_IS = {("logs",), ("live",), ("archive",), ("both",)}
+
 
 @dataclass(frozen=True)
 class _Load:
@@ -366,7 +369,7 @@ def _remember(
 
 def _remember_hours(load: _Load, reading: Reading) -> None:
     """Remember of each whole hour what the logs hold of it and what stands now: less than that is a gap."""
-    if load.plan.request.sources != ("logs",):
+    if load.plan.request.sources not in _ALL_THERE_IS:
         return  # quarantine, or some of the files: that is not all that there is of an hour
     target, window = load.target, load.plan.window
     first = -(-window.start_micros // HOUR_MICROS)
