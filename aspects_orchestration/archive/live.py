@@ -100,6 +100,7 @@ class LiveLog:
         rotated: those of its rotated files of which a writer may not have let go, and those that a writer did not let go of
             in time; by name.
         writers: who has it open for writing, as far as can be seen.
+        ever_rotated: whether any file stands beside it under its name and more.
     """
 
     path: Path
@@ -108,6 +109,7 @@ class LiveLog:
     begun: datetime | None
     rotated: tuple[RotatedLog, ...]
     writers: tuple[Writer, ...]
+    ever_rotated: bool
 
     @property
     def size(self) -> int:
@@ -183,6 +185,7 @@ def look(paths: Sequence[Path], *, now: datetime) -> list[LiveLog]:
                     )
                 ),
                 held.get(inode, ()) if inode else (),
+                bool(files),
             )
         )
     return found

@@ -36,7 +36,8 @@ def live_log_is_rotated(settings: Settings, now: datetime) -> Finding:
         "oldest_line_hours": max((_age_h(log, now) for log in logs), default=0),
     }
     if lines:
-        return Finding(False, f"{len(lines)} things are to be put right: {lines[0]}", numbers, tuple(lines))
+        more = f" And {len(lines) - 1} more." if lines[1:] else ""
+        return Finding(False, f"{lines[0]}{more}", numbers, tuple(lines))
     if not logs:
         return Finding(True, "No live log is named: logs are taken as others rotate them.", numbers)
     return Finding(
@@ -52,7 +53,7 @@ def _wrong_with(log: LiveLog, settings: Settings, now: datetime) -> list[str]:
             f"{log.path} should have been rotated: {overdue}. Switch on the schedule rotate_tracking_logs_when_due, or run"
             " `python -m aspects_orchestration.jobs.rotate`, which says why if it cannot."
         )
-    if log.status is None and not log.rotated:
+    if log.status is None and not log.ever_rotated:
         wrong.append(
             f"There is no {log.path}. Check ASPECTS_LIVE_LOG; in a container, mount the folder of the log."
         )

@@ -18,6 +18,7 @@ from logging.handlers import WatchedFileHandler
 from pathlib import Path
 
 TESTS = Path(__file__).resolve().parents[1]
+Writing = subprocess.Popen[str]
 
 
 def start(
@@ -36,7 +37,7 @@ def start(
     return process
 
 
-def write_line(process: subprocess.Popen[str]) -> None:
+def write_line(process: Writing) -> None:
     """Let one that was started without a pace write a line."""
     assert process.stdin
     assert process.stdout
@@ -45,7 +46,7 @@ def write_line(process: subprocess.Popen[str]) -> None:
     assert process.stdout.readline() == "written\n"
 
 
-def end(process: subprocess.Popen[str]) -> None:
+def end(process: Writing) -> None:
     """End one that was started without a pace."""
     process.communicate(timeout=60)
 
