@@ -43,7 +43,7 @@ def test_a_disk_that_is_full_is_told_and_gone_on_with(tmp_path: Path, small_disk
     town.put("a-noise.log", NOISE, datetime(2024, 5, 1, 12, tzinfo=UTC))
     ballast = small_disk / "ballast"
     ballast.write_bytes(b"x" * 250_000)
-    with pytest.raises(LogStoreError, match="No space left on device.* Look at the disk"):
+    with pytest.raises(LogStoreError, match=r"No space left on device.* Look at the disk"):
         town.seal(FIRST)
     assert_nothing_half(town)
     ballast.unlink()
@@ -59,7 +59,7 @@ def test_a_file_that_may_not_grow_is_told_and_gone_on_with(tmp_path: Path) -> No
     _, most = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, most))
     try:
-        with pytest.raises(LogStoreError, match="File too large.* Look at the disk"):
+        with pytest.raises(LogStoreError, match=r"File too large.* Look at the disk"):
             town.seal(FIRST)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))

@@ -32,7 +32,7 @@ def test_without_the_right_to_delete_all_is_sealed(tmp_path: Path, s3: S3Server,
     town.put_days(2, 9)
     town.seal(FIRST)
     killed(town.popen(DAY_2, "progress created:2"))
-    proxy.fault = lambda method, path, number: "denied" if method == "DELETE" else None
+    proxy.fault = lambda method, *_: "denied" if method == "DELETE" else None
     guarded = replace(town, s3=replace(QUICK, endpoint_url=proxy.endpoint), said=town.said)
     guarded.seal(DAY_2)
     assert "2024-05-02: 8 objects of an earlier run are taken over" in town.said
