@@ -234,17 +234,6 @@ def test_a_file_that_changes_while_it_is_read_is_left_out_and_comes_later(
     assert town.lines() == town.lines(str(town.logs))
 
 
-def test_a_file_that_cannot_be_read_does_not_keep_the_others_out(town: SealSite) -> None:
-    town.put_days(1, 3)
-    # It opens and cannot be read, whoever asks; what it says of its last write is the time of this process.
-    (town.logs / "broken.log").symlink_to("/proc/self/mem")
-    today = datetime.now(UTC)
-    result = town.seal(today.date(), now=today + timedelta(days=2))
-    assert [one.uri.rpartition("/")[2] for one in result.left_out] in ([], ["broken.log"])
-    assert result.sealed is not None
-    assert result.sealed.objects == 3 + (not result.left_out)
-
-
 def test_live_files_and_what_is_the_archives_own_are_no_sources(town: SealSite) -> None:
     town.archive = str(town.logs / "archive")
     live = town.put("tracking.log", events(0, 3), at(FIRST))

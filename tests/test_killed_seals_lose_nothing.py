@@ -60,14 +60,24 @@ def test_killed_at_a_step_and_run_again_it_is_the_same_archive(tmp_path: Path, s
     assert town.seal(LAST).sealed_now == ()
 
 
+@pytest.mark.parametrize("step", ["archive", "archive created", "object created", "manifest"])
+def test_a_first_seal_that_is_killed_is_gone_on_with(tmp_path: Path, step: str) -> None:
+    town = SealSite(tmp_path)
+    town.put_days(1, 3)
+    killed(town.popen(FIRST, step))
+    town.seal(FIRST)
+    assert town.lines() == town.lines(str(town.logs))
+
+
 def test_killed_again_and_again_it_ends(tmp_path: Path) -> None:
     town = filled(tmp_path / "town")
-    for _ in range(3):
-        killed(town.popen(LAST, "object created:6"))
+    killed(town.popen(LAST, "progress created"))
+    killed(town.popen(LAST, "progress created"))
+    killed(town.popen(LAST, "object created"))
     process = town.popen(LAST)
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 0, output
-    assert b"objects of an earlier run are taken over" in output
+    assert b"2024-05-02: 8 objects of an earlier run are taken over" in output
     assert town.lines() == town.lines(str(town.logs))
 
 

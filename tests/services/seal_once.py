@@ -1,7 +1,7 @@
 """Seal a day in this process: `python -m services.seal_once DAY [STEP [kill|wait]]`.
 
-At a step it kills itself as `kill -9` does, or says so and waits for a line on its standard input. Steps: `object`,
-`object created`, `object read back`, `progress created`, `manifest`, `manifest created`, `manifest read back`; with `:2`
+At a step it kills itself as `kill -9` does, or says so and waits for a line on its standard input. Steps: `archive`,
+`archive created`, `object`, `object created`, `object read back`, `progress created`, `manifest`, `manifest created`, `manifest read back`; with `:2`
 behind it the second time that it gets there.
 """
 
@@ -48,7 +48,7 @@ def watch(steps: Steps) -> None:
     kinds = {"logs": "object", "manifests": "manifest", "progress": "progress"}
 
     def kind_of(uri: str) -> str:
-        return kinds.get(uri.split("/")[-3 if "/manifests/" not in uri else -2], "")
+        return kinds.get(uri.split("/")[-3 if "/manifests/" not in uri else -2], "archive")
 
     for store in (stores.LocalStore, stores.S3Store):
         create = store.create
