@@ -12,14 +12,17 @@ from aspects_orchestration.assets.xapi_events_all import xapi_events_all
 from aspects_orchestration.checks.event_sink import event_sink_checks
 from aspects_orchestration.checks.personal_data import personal_data_checks
 from aspects_orchestration.checks.retention_policies import retention_policies_checks
+from aspects_orchestration.checks.sealed_days import sealed_days_checks
 from aspects_orchestration.checks.sealing import sealing_checks
 from aspects_orchestration.checks.xapi_events_all import xapi_events_all_checks
 from aspects_orchestration.jobs.archive_tracking_logs import archive_tracking_logs
 from aspects_orchestration.jobs.backfill import backfill_xapi_events_all, check_xapi_events_all
 from aspects_orchestration.jobs.lms_tables import lms_tables_jobs
 from aspects_orchestration.jobs.personal_data import delete_retired_users, empty_personal_data
+from aspects_orchestration.jobs.release import release_archived_logs
 from aspects_orchestration.jobs.retention import apply_retention, observe_retention
 from aspects_orchestration.jobs.tracking_logs import observe_tracking_logs
+from aspects_orchestration.jobs.verify_archive import verify_archive
 from aspects_orchestration.partitions import days, months
 from aspects_orchestration.resources.clickhouse import ClickHouseResource
 from aspects_orchestration.resources.log_storage import LogStorageResource
@@ -28,6 +31,7 @@ from aspects_orchestration.schedules.lms_tables import lms_tables_schedules
 from aspects_orchestration.schedules.nightly import load_current_month_nightly, observe_nightly
 from aspects_orchestration.schedules.retention import apply_retention_weekly, observe_retention_weekly
 from aspects_orchestration.schedules.retirement import delete_retired_users_daily
+from aspects_orchestration.schedules.verify_archive import verify_archive_weekly
 from aspects_orchestration.sensors.quarantine import replay_quarantine
 from aspects_orchestration.sensors.retention import unarchived_months_expire
 from aspects_orchestration.settings import load_settings
@@ -42,7 +46,11 @@ def defs() -> dg.Definitions:
     with warnings.catch_warnings():
         # Partitions of asset checks are a preview feature; a check of a month or day needs them.
         warnings.simplefilter("ignore", dg.PreviewWarning)
-        partitioned_checks = [xapi_events_all_checks(every_month), sealing_checks(every_day)]
+        partitioned_checks = [
+            xapi_events_all_checks(every_month),
+            sealing_checks(every_day),
+            sealed_days_checks(every_day),
+        ]
     return dg.Definitions(
         assets=[
             tracking_logs(),
@@ -67,6 +75,8 @@ def defs() -> dg.Definitions:
             empty_personal_data,
             observe_retention,
             observe_tracking_logs,
+            release_archived_logs,
+            verify_archive,
             *lms_tables_jobs(with_blocks=with_blocks),
         ],
         schedules=[
@@ -76,6 +86,7 @@ def defs() -> dg.Definitions:
             delete_retired_users_daily(),
             observe_retention_weekly(),
             apply_retention_weekly(),
+            verify_archive_weekly(),
             *lms_tables_schedules(with_blocks=with_blocks),
         ],
         sensors=[replay_quarantine(), unarchived_months_expire()],

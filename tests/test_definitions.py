@@ -8,6 +8,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from aspects_orchestration.archive.questions import QUESTIONS as SEALED_DAYS_QUESTIONS
 from aspects_orchestration.checks.personal_data import QUESTIONS as OF_PEOPLE
 from aspects_orchestration.checks.sealing import QUESTIONS as SEALING_QUESTIONS
 from aspects_orchestration.definitions import defs
@@ -75,6 +76,13 @@ RETENTION_CHECKS = {
     "system_logs_within_their_share",
     "held_partitions_stand",
 }
+SEALED_DAYS_CHECKS = {
+    "manifest_is_unchanged",
+    "chain_holds",
+    "no_object_is_missing",
+    "no_object_is_extra",
+    "objects_are_unchanged",
+}
 SEALING_CHECKS = {"day_is_sealed", "closed_files_are_sealed"}
 JOBS = {
     "apply_retention",
@@ -87,6 +95,8 @@ JOBS = {
     "empty_personal_data",
     "observe_retention",
     "observe_tracking_logs",
+    "release_archived_logs",
+    "verify_archive",
 }
 SCHEDULES = {
     "archive_tracking_logs_nightly": ("archive_tracking_logs", "15 6 * * *"),
@@ -95,6 +105,7 @@ SCHEDULES = {
     "load_current_month_nightly": ("backfill_xapi_events_all", "0 2 * * *"),
     "observe_tracking_logs_nightly": ("observe_tracking_logs", "30 1 * * *"),
     "observe_retention_weekly": ("observe_retention", "0 3 * * 1"),
+    "verify_archive_weekly": ("verify_archive", "0 8 * * 0"),
     "apply_retention_weekly": ("apply_retention", "0 4 * * 1"),
 }
 SENSORS = {"replay_quarantine_when_they_arrive", "unarchived_months_expire"}
@@ -111,6 +122,7 @@ COPY_CONFIG = {
     "dry_run",
 }
 CONFIG = {"mode", "since", "until", "dry_run", "source", "allow_expired", "allow_loss", "verify"}
+VERIFY_CONFIG = {"read_data_subset", "day"}
 APPLY_CONFIG = {"dry_run", "plan"}
 SEAL_CONFIG = {"dry_run", "lateness_hours"}
 
@@ -156,6 +168,7 @@ def test_checks_jobs_schedules_sensors_and_resources_are_these(repository: dg.Re
         assert checks[table] == COPY_CHECKS | set(OF_PEOPLE.get(table, {}))
     assert checks["course_blocks"] == {"copied_lately", "no_repeated_newest_rows"}
     assert checks["retention_policies"] == set(RETENTION_QUESTIONS) == RETENTION_CHECKS
+    assert checks["tracking_log_archive"] >= set(SEALED_DAYS_QUESTIONS) == SEALED_DAYS_CHECKS
     assert checks["tracking_log_archive"] >= set(SEALING_QUESTIONS) == SEALING_CHECKS
     assert {job.name for job in repository.get_all_jobs() if not job.name.startswith("__")} == JOBS
     schedules = {one.name: (one.job_name, one.cron_schedule) for one in repository.schedule_defs}
@@ -220,6 +233,13 @@ def test_applying_retention_takes_this_config(repository: dg.RepositoryDefinitio
     (op,) = repository.get_job("apply_retention").graph.node_defs
     assert isinstance(op, dg.OpDefinition)
     assert set(op.config_schema.config_type.fields) == APPLY_CONFIG  # type: ignore[union-attr]
+
+
+def test_verifying_and_releasing_take_this_config(repository: dg.RepositoryDefinition) -> None:
+    for job, config in (("verify_archive", VERIFY_CONFIG), ("release_archived_logs", APPLY_CONFIG)):
+        (op,) = repository.get_job(job).graph.node_defs
+        assert isinstance(op, dg.OpDefinition)
+        assert set(op.config_schema.config_type.fields) == config  # type: ignore[union-attr]
 
 
 def test_no_sensor_watches_until_it_is_switched_on(repository: dg.RepositoryDefinition) -> None:
