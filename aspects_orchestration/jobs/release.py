@@ -1,5 +1,6 @@
 """Releasing source files that the archive holds: a dry run prints a plan with an id, a real run does that plan or none."""
 
+from collections.abc import Iterator
 from itertools import islice
 
 import dagster as dg
@@ -29,10 +30,11 @@ class ReleaseConfig(dg.Config):
     )
 
 
-@dg.op
+# What is yielded stands although the step fails afterwards; what a context is given to log would go with it.
+@dg.op(out={})
 def release_source_files(
     context: dg.OpExecutionContext, config: ReleaseConfig, log_storage: LogStorageResource
-) -> None:
+) -> Iterator[dg.AssetObservation]:
     """Make the plan, print it, and, in a real run, do it."""
     settings, s3, now = load_settings(), log_storage.s3(), utc_now()
     try:
@@ -41,7 +43,7 @@ def release_source_files(
         _print(context, plan)
         if config.dry_run:
             context.log.info(f"dry run: nothing was removed; a real run of this plan needs `plan: {plan.id}`")
-            context.log_event(dg.AssetObservation(TRACKING_LOG_ARCHIVE, metadata=_metadata(plan, None)))
+            yield dg.AssetObservation(TRACKING_LOG_ARCHIVE, metadata=_metadata(plan, None))
             return
         done = release(
             settings,
@@ -56,7 +58,7 @@ def release_source_files(
     except AspectsError as error:
         raise dg.Failure(description=str(error), allow_retries=False) from None
     context.log.info(done.summary)
-    context.log_event(dg.AssetObservation(TRACKING_LOG_ARCHIVE, metadata=_metadata(plan, done)))
+    yield dg.AssetObservation(TRACKING_LOG_ARCHIVE, metadata=_metadata(plan, done))
     if done.bad:
         raise dg.Failure(
             description=f"{done.summary}: {done.bad[0]}. The job verify_archive with read_data_subset all names every one;"

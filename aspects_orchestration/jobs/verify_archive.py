@@ -1,5 +1,6 @@
 """Verifying the archive: structure and chain, and as many of its bytes as asked for. Only reads."""
 
+from collections.abc import Iterator
 from datetime import date
 
 import dagster as dg
@@ -33,10 +34,11 @@ class VerifyConfig(dg.Config):
     )
 
 
-@dg.op
+# What is yielded stands although the step fails afterwards; what a context is given to log would go with it.
+@dg.op(out={})
 def verify_sealed_days(
     context: dg.OpExecutionContext, config: VerifyConfig, log_storage: LogStorageResource
-) -> None:
+) -> Iterator[dg.AssetObservation]:
     """Verify, show what was found, and fail if anything is wrong."""
     settings, s3 = load_settings(), log_storage.s3()
     try:
@@ -55,9 +57,7 @@ def verify_sealed_days(
     context.log.info(found.summary)
     for one in found.faults:
         context.log.error(str(one))
-    context.log_event(
-        dg.AssetObservation(TRACKING_LOG_ARCHIVE, partition=config.day or None, metadata=_metadata(found))
-    )
+    yield dg.AssetObservation(TRACKING_LOG_ARCHIVE, partition=config.day or None, metadata=_metadata(found))
     for bad in [day] if day else found.bad_days[:_DAYS_MARKED]:
         _mark(context, found if day else of_day(found, bad), bad)
     if not found.passed:
