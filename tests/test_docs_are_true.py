@@ -14,6 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from aspects_orchestration.archive.faults import KINDS
+from aspects_orchestration.archive.questions import QUESTIONS as OF_SEALED_DAYS
+from aspects_orchestration.archive.release_plan import KEPT
 from aspects_orchestration.assets.event_sink import CopyConfig
 from aspects_orchestration.assets.xapi_events_all import LoadConfig
 from aspects_orchestration.checks.personal_data import QUESTIONS as OF_PEOPLE
@@ -127,6 +130,17 @@ def test_every_check_of_people_and_courses_is_described_as_it_describes_itself()
         name: question.__doc__ for questions in OF_PEOPLE.values() for name, question in questions.items()
     }
     assert rows == found
+
+
+def test_every_check_of_sealed_days_is_described_as_it_describes_itself() -> None:
+    rows = _rows(ROOT / "docs/accounts-and-checks.md", "check of sealed days")
+    assert rows == {name: question.__doc__ for name, question in OF_SEALED_DAYS.items()}
+
+
+def test_every_fault_of_an_archive_and_every_reason_to_stay_is_explained() -> None:
+    document = ROOT / "docs/archive-verify-and-release.md"
+    assert _rows(document, "fault") == {kind: meaning for kind, (meaning, _) in KINDS.items()}
+    assert _rows(document, "stays") == KEPT
 
 
 def test_every_check_of_sealing_is_described_as_it_describes_itself() -> None:
