@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import chain
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
@@ -113,7 +113,8 @@ def _quickly(held: bytes, block: bytes) -> tuple[LineFacts, bytes] | None:
         return None
     first_end = block.find(b"\n") + 1
     facts = LineFacts(whole_to=len(held) + end)
-    times: list[Any] = []
+    rest = block[end:]
+    times: list[str] = []
     lines = io.BytesIO(block)
     lines.seek(first_end)
     for raw in chain((held + block[:first_end],), lines):
@@ -121,21 +122,23 @@ def _quickly(held: bytes, block: bytes) -> tuple[LineFacts, bytes] | None:
         # The decoder does not look at the bytes of texts that are not asked for.
         if start >= 0 and (raw.isascii() or _is_utf8(raw)):
             try:
-                event = _decode(raw[start:] if start else raw)
+                times.append(_decode(raw[start:] if start else raw).time)
             except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
                 pass
             else:
-                if raw.endswith(b"\n") and (event.name or event.event_type):
-                    times.append(event.time)
-                    continue
+                continue
         if not raw.endswith(b"\n"):
             break
         if container_piece(raw) is not None:
             return None
         _count_lines(facts, unwrap(raw))
-    facts.lines = held.count(b"\n") + block.count(b"\n")
+        facts.lines += 1
+    else:
+        if rest:  # the last one is no line yet
+            times.pop()
+    facts.lines += len(times)
     _saw_all(facts, times)
-    return facts, block[end:]
+    return facts, rest
 
 
 class _UsualEvent(msgspec.Struct, gc=False):
