@@ -87,7 +87,7 @@ SCHEDULES = {
     "load_current_month_nightly": ("backfill_xapi_events_all", "0 2 * * *"),
     "observe_tracking_logs_nightly": ("observe_tracking_logs", "30 1 * * *"),
     "observe_retention_weekly": ("observe_retention", "0 3 * * 1"),
-    "rotate_tracking_logs_when_due": ("rotate_tracking_logs", "5 * * * *"),
+    "rotate_tracking_logs_when_due": ("rotate_tracking_logs", "55 * * * *"),
     "apply_retention_weekly": ("apply_retention", "0 4 * * 1"),
 }
 SENSORS = {"replay_quarantine_when_they_arrive", "unarchived_months_expire"}

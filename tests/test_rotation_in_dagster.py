@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -133,4 +134,23 @@ def test_the_command_runs_from_a_shell(log: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "left by its writers" in done.stdout
+    assert not log.exists()
+
+
+def test_the_commands_of_the_document_run(log: Path) -> None:
+    """With this log in place of the one that they name."""
+    document = (Path(__file__).resolve().parents[1] / "docs/log-rotation.md").read_text()
+    blocks = re.findall(r"^```\n((?:export|python) .*?)^```$", document, re.MULTILINE | re.DOTALL)
+    assert len(blocks) == 2
+    script = (
+        "".join(blocks)
+        .replace("/openedx/data/logs/tracking.log", str(log))
+        .replace("--force", "--force --wait 1")
+    )
+    environ = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", script], env=environ, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert [line.partition(" ")[0] for line in done.stdout.splitlines()[:2]] == ["rename", "renamed"]
     assert not log.exists()

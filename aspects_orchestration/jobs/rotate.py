@@ -46,8 +46,8 @@ def rename_live_logs(context: dg.OpExecutionContext, config: RotateConfig) -> No
         context.log.warning(said_of(one, done.now))
     context.log_event(dg.AssetObservation(TRACKING_LOGS, metadata=_shown(done)))
     report(context, "live_log_is_rotated", finding)
-    if plan.refused:
-        raise dg.Failure(description="; ".join(map(str, plan.refused)), allow_retries=False)
+    if plan.refused or done.failed:
+        raise dg.Failure(description=" ".join(map(str, (*plan.refused, *done.failed))), allow_retries=False)
 
 
 @dg.job(
@@ -117,9 +117,10 @@ def _rotated(plan: RotationPlan, wait_s: float) -> int:
             print(f"{one.path}: {one.size:,} bytes, left by its writers")
     for one in done.waiting:
         print(said_of(one, done.now), file=sys.stderr)
-    for refused in plan.refused:
-        print(refused, file=sys.stderr)
-    return 1 if plan.refused else 0
+    errors = (*plan.refused, *done.failed)
+    for error in errors:
+        print(error, file=sys.stderr)
+    return 1 if errors else 0
 
 
 if __name__ == "__main__":
