@@ -14,6 +14,7 @@ from typing import Any
 import dagster as dg
 import pytest
 from services import log_writer
+from services.site import Site
 
 from aspects_orchestration.definitions import defs
 from aspects_orchestration.jobs.rotate import main
@@ -96,6 +97,24 @@ def test_the_check_warns_until_the_log_is_rotated(log: Path, instance: dg.Dagste
     run("rotate_tracking_logs", instance, wait_s=0.0)
     (after,) = run("check_tracking_logs", instance).get_asset_check_evaluations()
     assert after.passed
+
+
+def test_an_observation_of_the_logs_asks_the_check_too(
+    site: Site, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And is not kept from its work by what the check finds."""
+    for name, value in site.variables.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("ASPECTS_LIVE_LOG", str(site.logs / "gone" / "tracking.log"))
+    site.logs.mkdir(exist_ok=True)
+    (site.logs / "tracking.log-1").write_text(log_writer.event("learner", 0, YESTERDAY) + "\n")
+    result = run("observe_tracking_logs", instance)
+    assert result.success
+    (observation,) = result.asset_observations_for_node("catalog_tracking_logs")
+    assert observation.metadata["files"].value == 1
+    (evaluation,) = result.get_asset_check_evaluations()
+    assert not evaluation.passed
+    assert "Check ASPECTS_LIVE_LOG" in str(evaluation.description)
 
 
 def tick(at: datetime) -> Any:
