@@ -17,6 +17,7 @@ import pytest
 from aspects_orchestration.assets.event_sink import CopyConfig
 from aspects_orchestration.assets.xapi_events_all import LoadConfig
 from aspects_orchestration.checks.personal_data import QUESTIONS as OF_PEOPLE
+from aspects_orchestration.drill.verify import QUESTIONS as DRILL_QUESTIONS
 from aspects_orchestration.lms.compare import QUESTIONS as OF_COPIES
 from aspects_orchestration.lms.course_blocks import COLUMNS as COURSE_BLOCKS_COLUMNS
 from aspects_orchestration.retention.policy import read_policy
@@ -100,6 +101,8 @@ def test_every_check_is_described_as_it_describes_itself() -> None:
     assert rows == {name: question.__doc__ for name, question in QUESTIONS.items()}
     rows = _rows(ROOT / "docs/accounts-and-checks.md", "check of retention")
     assert rows == {name: question.__doc__ for name, question in RETENTION_QUESTIONS.items()}
+    rows = _rows(ROOT / "docs/accounts-and-checks.md", "check of drills")
+    assert rows == {name: question.__doc__ for name, question in DRILL_QUESTIONS.items()}
 
 
 def test_the_example_of_a_retention_file_is_read(tmp_path: Path) -> None:

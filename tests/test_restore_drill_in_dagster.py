@@ -37,7 +37,7 @@ def loaded(site: Site, monkeypatch: pytest.MonkeyPatch) -> Site:
 
 def run(config: dict[str, Any] | None = None, job: str = "restore_drill") -> dg.ExecuteInProcessResult:
     ops = {"ops": {"drill_a_restore": {"config": config}}} if config else {}
-    return defs().get_job_def(job).execute_in_process(run_config=ops, raise_on_error=False)
+    return defs().resolve_job_def(job).execute_in_process(run_config=ops, raise_on_error=False)
 
 
 def observations(result: dg.ExecuteInProcessResult) -> list[dict[str, Any]]:
