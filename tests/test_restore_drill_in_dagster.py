@@ -15,7 +15,7 @@ from services.retention import RAW, server_of_the_module, site
 from services.site import Site
 
 from aspects_orchestration.definitions import defs
-from aspects_orchestration.drill.record import DrilledDay
+from aspects_orchestration.drill.record import RecordedDay
 from aspects_orchestration.drill.verify import QUESTIONS, RECENT_DAYS, Drilled
 
 __all__ = ["server_of_the_module", "site"]
@@ -130,13 +130,13 @@ def test_the_schedule_drills_the_turn_of_its_month() -> None:
     assert schedules["check_restore_drill_daily"].job_name == "check_restore_drill"
 
 
-def a_day(outcome: str = "passed", *, days_ago: float = 1) -> DrilledDay:
-    return DrilledDay(
+def a_day(outcome: str = "passed", *, days_ago: float = 1) -> RecordedDay:
+    return RecordedDay(
         "2026-11", "2025-10-03", outcome, f"it {outcome}", 60.0, 60.0, NOW - timedelta(days=days_ago)
     )
 
 
-def world(days: Sequence[DrilledDay] = (), **how: Any) -> Drilled:
+def world(days: Sequence[RecordedDay] = (), **how: Any) -> Drilled:
     return replace(Drilled(days, NOW - timedelta(hours=30), date(2026, 11, 22), 48, NOW), **how)
 
 
