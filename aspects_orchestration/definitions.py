@@ -5,35 +5,47 @@ import warnings
 import dagster as dg
 
 from aspects_orchestration.assets.event_sink import course_blocks, event_sink_assets
+from aspects_orchestration.assets.restore_drill import restore_drill_asset
 from aspects_orchestration.assets.retention_policies import retention_policies
 from aspects_orchestration.assets.tracking_log_archive import tracking_log_archive
 from aspects_orchestration.assets.tracking_logs import tracking_logs
 from aspects_orchestration.assets.xapi_events_all import xapi_events_all
 from aspects_orchestration.checks.event_sink import event_sink_checks
 from aspects_orchestration.checks.personal_data import personal_data_checks
+from aspects_orchestration.checks.restore_drill import restore_drill_checks
 from aspects_orchestration.checks.retention_policies import retention_policies_checks
 from aspects_orchestration.checks.sealed_days import sealed_days_checks
 from aspects_orchestration.checks.sealing import sealing_checks
+from aspects_orchestration.checks.tracking_logs import tracking_logs_checks
 from aspects_orchestration.checks.xapi_events_all import xapi_events_all_checks
+from aspects_orchestration.checks.xapi_gaps import xapi_gaps_check
 from aspects_orchestration.jobs.archive_tracking_logs import archive_tracking_logs
 from aspects_orchestration.jobs.backfill import backfill_xapi_events_all, check_xapi_events_all
+from aspects_orchestration.jobs.disaster_recovery import rebuild_all, replay_window
+from aspects_orchestration.jobs.gaps import check_xapi_gaps
 from aspects_orchestration.jobs.lms_tables import lms_tables_jobs
 from aspects_orchestration.jobs.personal_data import delete_retired_users, empty_personal_data
 from aspects_orchestration.jobs.release import release_archived_logs
+from aspects_orchestration.jobs.restore_drill import check_restore_drill, restore_drill
 from aspects_orchestration.jobs.retention import apply_retention, observe_retention
-from aspects_orchestration.jobs.tracking_logs import observe_tracking_logs
+from aspects_orchestration.jobs.rotate import rotate_tracking_logs
+from aspects_orchestration.jobs.tracking_logs import check_tracking_logs, observe_tracking_logs
 from aspects_orchestration.jobs.verify_archive import verify_archive
 from aspects_orchestration.partitions import days, months
 from aspects_orchestration.resources.clickhouse import ClickHouseResource
 from aspects_orchestration.resources.log_storage import LogStorageResource
 from aspects_orchestration.schedules.archive import archive_tracking_logs_nightly
+from aspects_orchestration.schedules.gaps import check_xapi_gaps_daily
 from aspects_orchestration.schedules.lms_tables import lms_tables_schedules
 from aspects_orchestration.schedules.nightly import load_current_month_nightly, observe_nightly
+from aspects_orchestration.schedules.restore_drill import check_restore_drill_daily, restore_drill_monthly
 from aspects_orchestration.schedules.retention import apply_retention_weekly, observe_retention_weekly
 from aspects_orchestration.schedules.retirement import delete_retired_users_daily
+from aspects_orchestration.schedules.rotation import rotate_when_due
 from aspects_orchestration.schedules.verify_archive import verify_archive_weekly
 from aspects_orchestration.sensors.quarantine import replay_quarantine
 from aspects_orchestration.sensors.retention import unarchived_months_expire
+from aspects_orchestration.sensors.xapi_gaps import xapi_gaps_sensor
 from aspects_orchestration.settings import load_settings
 
 
@@ -59,24 +71,35 @@ def defs() -> dg.Definitions:
             *event_sink_assets(),
             course_blocks(settings),
             retention_policies(),
+            restore_drill_asset(),
         ],
         asset_checks=[
             *partitioned_checks,
             *event_sink_checks(with_blocks=with_blocks),
             personal_data_checks(),
             retention_policies_checks(),
+            xapi_gaps_check(),
+            tracking_logs_checks(),
+            restore_drill_checks(),
         ],
         jobs=[
             apply_retention,
             archive_tracking_logs,
             backfill_xapi_events_all,
+            check_tracking_logs,
+            check_restore_drill,
             check_xapi_events_all,
+            check_xapi_gaps,
             delete_retired_users,
             empty_personal_data,
             observe_retention,
             observe_tracking_logs,
             release_archived_logs,
             verify_archive,
+            rotate_tracking_logs,
+            rebuild_all,
+            replay_window,
+            restore_drill,
             *lms_tables_jobs(with_blocks=with_blocks),
         ],
         schedules=[
@@ -87,9 +110,13 @@ def defs() -> dg.Definitions:
             observe_retention_weekly(),
             apply_retention_weekly(),
             verify_archive_weekly(),
+            check_xapi_gaps_daily(),
+            rotate_when_due(),
+            restore_drill_monthly(),
+            check_restore_drill_daily(),
             *lms_tables_schedules(with_blocks=with_blocks),
         ],
-        sensors=[replay_quarantine(), unarchived_months_expire()],
+        sensors=[replay_quarantine(), unarchived_months_expire(), xapi_gaps_sensor()],
         resources={
             "clickhouse": ClickHouseResource(),
             "log_storage": LogStorageResource(region=None, endpoint_url=None),

@@ -1,4 +1,4 @@
--- The catalog by store: files, bytes, lines, first and last event.
+-- The catalog of a store, without what is below another prefix: files, bytes, lines, first and last event.
 SELECT
     count() AS files,
     sum(size) AS total_bytes,
@@ -7,4 +7,4 @@ SELECT
     toUnixTimestamp64Micro(min(first_event)) AS first_micros,
     toUnixTimestamp64Micro(max(last_event)) AS last_micros
 FROM {database:Identifier}.tracking_log_catalog FINAL
-WHERE startsWith(uri, {prefix:String})
+WHERE startsWith(uri, {prefix:String}) AND ({apart:String} = '' OR NOT startsWith(uri, {apart:String}))

@@ -8,6 +8,7 @@
 --     `event_sink`               ASPECTS_EVENT_SINK_DATABASE
 --     `aspects_orchestration`    ASPECTS_ORCHESTRATION_DATABASE
 --     `reporting`                the database of the Aspects dbt project
+--     `aspects_drill_aspects_orchestration`  aspects_drill_ and ASPECTS_ORCHESTRATION_DATABASE
 -- On a cluster whose users are not replicated, write GRANT ON CLUSTER '<name>' instead of GRANT.
 -- The upstream schema itself is created by an administrator; this user cannot create or change it.
 -- Stopping its own queries needs no grant.
@@ -78,6 +79,9 @@ GRANT SYSTEM RELOAD DICTIONARY ON *.* TO `aspects_pipeline`;
 -- partitions are dropped with the rights of mode rebuild. Other databases that retention.yaml names need the same.
 GRANT ALTER TTL, ALTER SETTINGS, ALTER MATERIALIZE TTL ON `xapi`.* TO `aspects_pipeline`;
 GRANT ALTER TTL, ALTER SETTINGS, ALTER MATERIALIZE TTL ON `reporting`.* TO `aspects_pipeline`;
+
+-- Optional, for restore drills alone (job restore_drill): a scratch database of this very name, created and dropped by each.
+GRANT CREATE DATABASE, DROP DATABASE, CREATE TABLE, DROP TABLE, ALTER TABLE, SELECT, INSERT, TRUNCATE, OPTIMIZE ON `aspects_drill_aspects_orchestration`.* TO `aspects_pipeline`;
 
 -- Optional, for loads of expired months (allow_expired): TTL merges are stopped first, and started again by apply_retention.
 GRANT SYSTEM TTL MERGES ON `xapi`.* TO `aspects_pipeline`;

@@ -9,7 +9,8 @@ from services.faults import At
 from services.site import Site
 
 from aspects_orchestration.errors import AspectsError
-from aspects_orchestration.replay.plan import Mode, NoLogsError
+from aspects_orchestration.replay.plan import Mode
+from aspects_orchestration.replay.sources import NoLogsError
 from aspects_orchestration.warehouse.lock import LockedError, locked
 
 

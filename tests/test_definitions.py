@@ -11,7 +11,9 @@ import pytest
 from aspects_orchestration.archive.questions import QUESTIONS as SEALED_DAYS_QUESTIONS
 from aspects_orchestration.checks.personal_data import QUESTIONS as OF_PEOPLE
 from aspects_orchestration.checks.sealing import QUESTIONS as SEALING_QUESTIONS
+from aspects_orchestration.checks.tracking_logs import QUESTIONS as OF_LOGS
 from aspects_orchestration.definitions import defs
+from aspects_orchestration.drill.verify import QUESTIONS as DRILL_QUESTIONS
 from aspects_orchestration.lms.compare import QUESTIONS as OF_COPIES
 from aspects_orchestration.retention.verify import QUESTIONS as RETENTION_QUESTIONS
 from aspects_orchestration.warehouse.verify import QUESTIONS
@@ -55,6 +57,7 @@ ASSETS = {
         "deps": {"xapi_events_all"},
         "partitioned": False,
     },
+    "restore_drill": {"group": "archive", "kinds": {"clickhouse"}, "deps": set(), "partitioned": False},
 }
 COPY_CHECKS = {"row_counts_match_lms", "rows_gone_from_lms", "copied_lately", "no_repeated_newest_rows"}
 CHECKS = {
@@ -89,7 +92,10 @@ JOBS = {
     "archive_tracking_logs",
     "backfill_xapi_events_all",
     "check_lms_tables",
+    "check_tracking_logs",
+    "check_restore_drill",
     "check_xapi_events_all",
+    "check_xapi_gaps",
     "copy_lms_tables",
     "delete_retired_users",
     "empty_personal_data",
@@ -97,8 +103,13 @@ JOBS = {
     "observe_tracking_logs",
     "release_archived_logs",
     "verify_archive",
+    "rotate_tracking_logs",
+    "rebuild_all",
+    "replay_window",
+    "restore_drill",
 }
 SCHEDULES = {
+    "check_xapi_gaps_daily": ("check_xapi_gaps", "0 5 * * *"),
     "archive_tracking_logs_nightly": ("archive_tracking_logs", "15 6 * * *"),
     "copy_lms_tables_daily": ("copy_lms_tables", "0 1 * * *"),
     "delete_retired_users_daily": ("delete_retired_users", "30 4 * * *"),
@@ -106,9 +117,12 @@ SCHEDULES = {
     "observe_tracking_logs_nightly": ("observe_tracking_logs", "30 1 * * *"),
     "observe_retention_weekly": ("observe_retention", "0 3 * * 1"),
     "verify_archive_weekly": ("verify_archive", "0 8 * * 0"),
+    "rotate_tracking_logs_when_due": ("rotate_tracking_logs", "5 * * * *"),
     "apply_retention_weekly": ("apply_retention", "0 4 * * 1"),
+    "restore_drill_monthly": ("restore_drill", "0 5 3 * *"),
+    "check_restore_drill_daily": ("check_restore_drill", "30 6 * * *"),
 }
-SENSORS = {"replay_quarantine_when_they_arrive", "unarchived_months_expire"}
+SENSORS = {"replay_quarantine_when_they_arrive", "unarchived_months_expire", "xapi_gaps"}
 RESOURCES = {"clickhouse", "log_storage"}
 COPY_CONFIG = {
     "mode",
@@ -123,7 +137,14 @@ COPY_CONFIG = {
 }
 CONFIG = {"mode", "since", "until", "dry_run", "source", "allow_expired", "allow_loss", "verify"}
 VERIFY_CONFIG = {"read_data_subset", "day"}
+ROTATE_CONFIG = {"dry_run", "force", "wait_s"}
+LOG_CHECKS = {"live_log_is_rotated"}
+REPLAY_CONFIG = {"since", "until", "source", "dry_run", "allow_expired", "allow_loss"}
+REBUILD_CONFIG = {"source", "dry_run", "again", "allow_expired", "allow_loss", "lms_tables"}
+DRILL_CHECKS = {"drill_passed", "drill_is_recent", "rpo_within_bounds"}
+DRILL_CONFIG = {"day", "turn", "max_raw_gb", "dry_run"}
 APPLY_CONFIG = {"dry_run", "plan"}
+GAPS_CONFIG = {"days", "lag_hours", "until", "tolerance", "at_least", "read_new"}
 SEAL_CONFIG = {"dry_run", "lateness_hours"}
 
 
@@ -170,6 +191,9 @@ def test_checks_jobs_schedules_sensors_and_resources_are_these(repository: dg.Re
     assert checks["retention_policies"] == set(RETENTION_QUESTIONS) == RETENTION_CHECKS
     assert checks["tracking_log_archive"] >= set(SEALED_DAYS_QUESTIONS) == SEALED_DAYS_CHECKS
     assert checks["tracking_log_archive"] >= set(SEALING_QUESTIONS) == SEALING_CHECKS
+    assert checks["tracking_logs"] == {*LOG_CHECKS, "xapi_gaps"}
+    assert set(OF_LOGS) == LOG_CHECKS
+    assert checks["restore_drill"] == set(DRILL_QUESTIONS) == DRILL_CHECKS
     assert {job.name for job in repository.get_all_jobs() if not job.name.startswith("__")} == JOBS
     schedules = {one.name: (one.job_name, one.cron_schedule) for one in repository.schedule_defs}
     assert schedules == SCHEDULES
@@ -239,6 +263,25 @@ def test_verifying_and_releasing_take_this_config(repository: dg.RepositoryDefin
     for job, config in (("verify_archive", VERIFY_CONFIG), ("release_archived_logs", APPLY_CONFIG)):
         (op,) = repository.get_job(job).graph.node_defs
         assert isinstance(op, dg.OpDefinition)
+
+
+def test_looking_for_gaps_takes_this_config(repository: dg.RepositoryDefinition) -> None:
+    (op,) = repository.get_job("check_xapi_gaps").graph.node_defs
+    assert isinstance(op, dg.OpDefinition)
+    assert set(op.config_schema.config_type.fields) == GAPS_CONFIG  # type: ignore[union-attr]
+
+
+def test_rotating_takes_this_config(repository: dg.RepositoryDefinition) -> None:
+    (op,) = repository.get_job("rotate_tracking_logs").graph.node_defs
+    assert isinstance(op, dg.OpDefinition)
+    assert set(op.config_schema.config_type.fields) == ROTATE_CONFIG  # type: ignore[union-attr]
+
+
+def test_recovery_takes_this_config_and_queues_where_loads_do(repository: dg.RepositoryDefinition) -> None:
+    for job, config in (("replay_window", REPLAY_CONFIG), ("rebuild_all", REBUILD_CONFIG)):
+        (op,) = repository.get_job(job).graph.node_defs
+        assert isinstance(op, dg.OpDefinition)
+        assert op.pool == "clickhouse_insert"
         assert set(op.config_schema.config_type.fields) == config  # type: ignore[union-attr]
 
 
@@ -248,3 +291,9 @@ def test_no_sensor_watches_until_it_is_switched_on(repository: dg.RepositoryDefi
 
 def test_no_schedule_runs_until_it_is_switched_on(repository: dg.RepositoryDefinition) -> None:
     assert {one.default_status for one in repository.schedule_defs} == {dg.DefaultScheduleStatus.STOPPED}
+
+
+def test_a_drill_takes_this_config(repository: dg.RepositoryDefinition) -> None:
+    (op,) = repository.get_job("restore_drill").graph.node_defs
+    assert isinstance(op, dg.OpDefinition)
+    assert set(op.config_schema.config_type.fields) == DRILL_CONFIG  # type: ignore[union-attr]

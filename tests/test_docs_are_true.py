@@ -21,6 +21,9 @@ from aspects_orchestration.assets.event_sink import CopyConfig
 from aspects_orchestration.assets.xapi_events_all import LoadConfig
 from aspects_orchestration.checks.personal_data import QUESTIONS as OF_PEOPLE
 from aspects_orchestration.checks.sealing import QUESTIONS as OF_SEALING
+from aspects_orchestration.checks.tracking_logs import QUESTIONS as OF_LOGS
+from aspects_orchestration.checks.xapi_gaps import DESCRIPTION as OF_GAPS
+from aspects_orchestration.checks.xapi_gaps import XAPI_GAPS, GapsConfig
 from aspects_orchestration.lms.compare import QUESTIONS as OF_COPIES
 from aspects_orchestration.lms.course_blocks import COLUMNS as COURSE_BLOCKS_COLUMNS
 from aspects_orchestration.retention.policy import read_policy
@@ -148,6 +151,23 @@ def test_every_check_of_sealing_is_described_as_it_describes_itself() -> None:
 def test_every_check_of_copies_is_described_as_it_describes_itself() -> None:
     rows = _rows(ROOT / "docs/accounts-and-checks.md", "check of copies")
     assert rows == {name: question.__doc__ for name, question in OF_COPIES.items()}
+
+
+def test_every_check_of_the_logs_is_described_as_it_describes_itself() -> None:
+    rows = _rows(ROOT / "docs/accounts-and-checks.md", "check of the logs")
+    assert rows == {XAPI_GAPS.name: OF_GAPS}
+
+
+def test_every_config_of_looking_for_gaps_is_explained() -> None:
+    rows = _rows(ROOT / "docs/gaps.md", "gaps config")
+    assert {name for cell in rows for name in cell.replace("`", "").split(", ")} == set(
+        GapsConfig.model_fields
+    )
+
+
+def test_every_check_of_logs_is_described_as_it_describes_itself() -> None:
+    rows = _rows(ROOT / "docs/accounts-and-checks.md", "check of logs")
+    assert rows == {name: question.__doc__ for name, question in OF_LOGS.items()}
 
 
 def test_every_reason_is_explained() -> None:

@@ -16,7 +16,7 @@ from services.seaweedfs import S3Server
 from services.site import Site
 
 from aspects_orchestration.errors import AspectsError, IdentityError, LogStoreError, WarehouseError
-from aspects_orchestration.replay.plan import NoLogsError
+from aspects_orchestration.replay.sources import NoLogsError
 from aspects_orchestration.resources.clickhouse import schema_names
 from aspects_orchestration.samples import SampleSpec
 from aspects_orchestration.warehouse import server

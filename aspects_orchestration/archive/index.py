@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -19,6 +19,7 @@ import orjson
 
 from aspects_orchestration.archive.layout import MANIFESTS, manifest_day, manifest_name
 from aspects_orchestration.archive.manifest import ArchivedObject, Head, Link, ManifestError, ManifestReader
+from aspects_orchestration.errors import LogStoreError
 from aspects_orchestration.tracking.stores import LogFile, S3Options, open_store
 
 ARCHIVE_SETTING: Final = "ASPECTS_TRACKING_LOG_ARCHIVE"
@@ -80,8 +81,8 @@ class ArchiveIndex:
 
     def __init__(self, archive: str, folder: Path, *, s3: S3Options) -> None:
         self._archive = archive.rstrip("/")
-        self._s3 = s3
         self._store = open_store(self._archive, s3=s3, setting=ARCHIVE_SETTING)
+        self._folder = open_store(f"{self._archive}/{MANIFESTS}", s3=s3, setting=ARCHIVE_SETTING)
         name = hashlib.sha256(self._archive.encode()).hexdigest()[:16]
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._path = folder / f"archive-{name}-v{_VERSION}.sqlite"
@@ -102,7 +103,7 @@ class ArchiveIndex:
             LogStoreError: the archive cannot be listed or read.
         """
         listed = {day: file for file in self._manifests() if (day := manifest_day(file.uri)) is not None}
-        with closing(self._connect()) as index:
+        with self._connected() as index:
             known = dict(index.execute("SELECT day, etag FROM manifests"))
             gone = sorted(set(known) - {day.isoformat() for day in listed})
             if gone:
@@ -134,7 +135,7 @@ class ArchiveIndex:
     def of_sources(self, uris: Sequence[str]) -> dict[str, list[ArchivedObject]]:
         """What is sealed of some source files, by URI: the objects of each, oldest first."""
         found: dict[str, list[ArchivedObject]] = {}
-        with closing(self._connect()) as index:
+        with self._connected() as index:
             for uri in uris:
                 rows = index.execute(
                     "SELECT line FROM objects WHERE source = ? ORDER BY day, object", (uri,)
@@ -145,7 +146,7 @@ class ArchiveIndex:
 
     def sealed_as_they_are(self, files: Sequence[LogFile]) -> set[str]:
         """Which of some source files are sealed in the very version that was listed; their URIs."""
-        with closing(self._connect()) as index:
+        with self._connected() as index:
             return {
                 file.uri
                 for file in files
@@ -156,7 +157,7 @@ class ArchiveIndex:
             }
 
     def of_month(self, month: str) -> Iterator[ArchivedObject]:
-        """The objects that hold lines of a month (such as 2024-05), or lines without a time."""
+        """The objects that hold lines of a month (such as 2024-05), or may: with lines without a time, or verbatim."""
         yield from self._select(
             "SELECT line FROM objects JOIN (SELECT DISTINCT object FROM months WHERE month IN (?, ?)) USING (object)"
             " ORDER BY object",
@@ -171,13 +172,30 @@ class ArchiveIndex:
         """Every object, by name."""
         yield from self._select("SELECT line FROM objects ORDER BY object", ())
 
+    def raw_bytes(self) -> int:
+        """Bytes of all objects, decompressed."""
+        with closing(self._connect()) as index:
+            (found,) = index.execute("SELECT sum(json_extract(line, '$.raw_bytes')) FROM objects").fetchone()
+            return int(found or 0)
+
     def months(self) -> list[str]:
         """The months of which there are lines, the oldest first."""
-        with closing(self._connect()) as index:
+        with self._connected() as index:
             rows = index.execute(
                 "SELECT DISTINCT month FROM months WHERE month <> ? ORDER BY month", (_ANY_MONTH,)
             )
             return [month for (month,) in rows]
+
+    @contextmanager
+    def _connected(self) -> Iterator[sqlite3.Connection]:
+        try:
+            with closing(self._connect()) as index:
+                yield index
+        except sqlite3.DatabaseError as error:
+            raise LogStoreError(
+                f"the index of the archive, {self._path}, cannot be used: {error}",
+                do="Look at the space of its disk; or remove it: it is made again from the manifests.",
+            ) from None
 
     def _connect(self) -> sqlite3.Connection:
         index = sqlite3.connect(self._path, timeout=60)
@@ -191,15 +209,14 @@ class ArchiveIndex:
         return index
 
     def _select(self, sql: str, values: tuple[str, ...]) -> Iterator[ArchivedObject]:
-        with closing(self._connect()) as index:
+        with self._connected() as index:
             for (line,) in index.execute(sql, values):
                 yield ArchivedObject.from_json(orjson.loads(line))
 
     def _manifests(self) -> Iterator[LogFile]:
         if not self._store.uri.startswith("s3://") and not self._store.exists(f"{self._archive}/{MANIFESTS}"):
             return
-        folder = open_store(f"{self._archive}/{MANIFESTS}", s3=self._s3, setting=ARCHIVE_SETTING)
-        yield from folder.list()
+        yield from self._folder.list()
 
     def _read(self, index: sqlite3.Connection, day: date, file: LogFile) -> None:
         known = index.execute("SELECT sha256 FROM manifests WHERE day = ?", (day.isoformat(),)).fetchone()

@@ -100,6 +100,7 @@ class LiveLog:
         rotated: those of its rotated files of which a writer may not have let go, and those that a writer did not let go of
             in time; by name.
         writers: who has it open for writing, as far as can be seen.
+        ever_rotated: whether any file stands beside it under its name and more.
     """
 
     path: Path
@@ -108,6 +109,7 @@ class LiveLog:
     begun: datetime | None
     rotated: tuple[RotatedLog, ...]
     writers: tuple[Writer, ...]
+    ever_rotated: bool
 
     @property
     def size(self) -> int:
@@ -142,7 +144,7 @@ def live_files(settings: Settings, *, now: datetime | None = None, idle_too: boo
     found: set[Path] = set()
     for log in look(settings.live_logs, now=at):
         for file in (log.target, *(one.path for one in log.rotated if one.state(at) in states)):
-            found |= _spelled(file, settings.tracking_log_prefixes)
+            found |= listed_paths(file, settings)
             found.add(log.path.parent / file.name)
         found.add(log.path)
     return found
@@ -183,6 +185,7 @@ def look(paths: Sequence[Path], *, now: datetime) -> list[LiveLog]:
                     )
                 ),
                 held.get(inode, ()) if inode else (),
+                bool(files),
             )
         )
     return found
@@ -192,6 +195,21 @@ def rotated_name(log: str, at: datetime) -> str:
     """The name of a log that is rotated at a moment: `tracking.log-20240501-1714521600`; date and seconds are of UTC."""
     moment = at.astimezone(UTC)
     return f"{log}-{moment:%Y%m%d}-{int(moment.timestamp())}"
+
+
+def listed_paths(file: Path, settings: Settings) -> set[Path]:
+    """The paths by which listings of ASPECTS_TRACKING_LOGS name a file: they follow no link in a prefix.
+
+    Args:
+        file: its own path, without links.
+        settings: ASPECTS_TRACKING_LOGS.
+    """
+    found = {file}
+    for prefix in settings.tracking_log_prefixes:
+        root = local_path(prefix)
+        if root is not None and file.is_relative_to(resolved := _target(root)):
+            found.add(root / file.relative_to(resolved))
+    return found
 
 
 def look_again(files: Iterable[Path]) -> list[RotatedLog]:
@@ -264,16 +282,6 @@ def _first_event(log: Path) -> datetime | None:
                 continue
             return datetime.fromtimestamp(micros / 1e6, UTC)
     return None
-
-
-def _spelled(file: Path, prefixes: Iterable[str]) -> set[Path]:
-    """The paths by which listings of these prefixes name a file: they do not resolve the prefix."""
-    found = {file}
-    for prefix in prefixes:
-        root = local_path(prefix)
-        if root is not None and file.is_relative_to(resolved := _target(root)):
-            found.add(root / file.relative_to(resolved))
-    return found
 
 
 def _target(path: Path) -> Path:

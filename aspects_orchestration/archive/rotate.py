@@ -146,7 +146,7 @@ def plan_rotation(settings: Settings, *, now: datetime, force: bool = False) -> 
             refused.append(unsafe)
         else:
             renamings.append(Renaming(log, _free_name(log.target, now), why))
-    earlier = [one for log in logs for one in log.rotated if one.state(now) != "closed"]
+    earlier = [one for log in logs for one in log.rotated if one.state(now) in {"written", "held"}]
     return RotationPlan(now, tuple(renamings), tuple(left), tuple(refused), tuple(earlier))
 
 

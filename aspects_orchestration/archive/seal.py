@@ -20,7 +20,7 @@ from typing import Final
 import orjson
 
 from aspects_orchestration.archive.index import ARCHIVE_SETTING, ArchiveIndex, SealedDay
-from aspects_orchestration.archive.layout import ARCHIVE, manifest_name, progress_folder
+from aspects_orchestration.archive.layout import ARCHIVE, PROGRESS, manifest_name, progress_folder
 from aspects_orchestration.archive.manifest import (
     FORMAT,
     VERSION,
@@ -204,7 +204,7 @@ class _Sealing:
         self._archive = self.index.archive
         self._store = open_store(self._archive, s3=s3, setting=ARCHIVE_SETTING)
         self._how = Archiving(self._archive, self._store, settings.archive_compression, settings)
-        self._s3 = s3
+        self._folder = open_store(f"{self._archive}/{PROGRESS}", s3=s3, setting=ARCHIVE_SETTING)
         self._run_id = run_id
         self._say = say
 
@@ -262,11 +262,8 @@ class _Sealing:
 
     def _take_over(self, work: SealWork, day: date) -> None:
         """What an earlier run of the same day, cut off or still under way, has archived and read back."""
-        folder = f"{self._archive}/{progress_folder(day)}"
-        if not self._is_folder(folder):
-            return
         count = 0
-        for file in open_store(folder, s3=self._s3, setting=ARCHIVE_SETTING).list():
+        for file in self._progress(day):
             try:
                 content = self._store.get(file.uri)
             except LogStoreError:
@@ -280,9 +277,12 @@ class _Sealing:
         if count:
             self._say(f"{day}: {count:,} objects of an earlier run are taken over")
 
-    def _is_folder(self, uri: str) -> bool:
+    def _progress(self, day: date) -> list[LogFile]:
+        """What seals of a day that have ended, or still go on, have left for others to go on with."""
         # In S3 there are no folders, and listing none is no error.
-        return self._store.uri.startswith("s3://") or self._store.exists(uri)
+        if not self._store.uri.startswith("s3://") and not self._store.exists(self._folder.uri):
+            return []
+        return [file for file in self._folder.list() if f"/{progress_folder(day)}/" in file.uri]
 
     def _archive_files(self, work: SealWork, day: date) -> None:
         batch = _Batch(lambda done: self._write_progress(day, done))
@@ -340,12 +340,10 @@ class _Sealing:
         self._say(f"{day}: {len(done):,} more files are in the archive, and were read back")
 
     def _forget_progress(self, day: date) -> None:
-        folder = f"{self._archive}/{progress_folder(day)}"
         # Without the permission to delete it stays, and is never read again.
         with suppress(LogStoreError):
-            if self._is_folder(folder):
-                for file in list(open_store(folder, s3=self._s3, setting=ARCHIVE_SETTING).list()):
-                    self._store.delete(file.uri)
+            for file in self._progress(day):
+                self._store.delete(file.uri)
 
     # --- the manifest ------------------------------------------------------------------------------------------------
 

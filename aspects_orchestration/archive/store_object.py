@@ -28,6 +28,8 @@ _BLOCK_BYTES: Final = 256 * 1024
 #: another one is written.
 _READINGS: Final = 3
 _ATTEMPTS: Final = 3
+#: So many damaged objects of one file may stand from earlier runs, which nobody may overwrite.
+_NAMES: Final = 100
 #: While another archiver is creating the same object, S3 refuses ours and shows none: so often, so many seconds apart.
 _WAITS: Final = 20
 _WAIT_S: Final = 0.5
@@ -143,8 +145,8 @@ def _stored(
     verbatim: bool,
 ) -> ArchivedObject:
     file = source.file
-    waits = attempt = 0
-    while attempt < _ATTEMPTS:
+    waits = attempt = written = 0
+    while written < _ATTEMPTS and attempt < _NAMES:
         name = object_name(
             day, file.uri, file.etag, offset, None if verbatim else how.compression, attempt=attempt
         )
@@ -164,6 +166,7 @@ def _stored(
         if stored is not None:
             return _archived(name, file, offset, content, stored, _supplements(day, file, known))
         attempt += 1
+        written += created
     raise ReadBackError(
         f"what was written to {how.archive} for {file.uri} is read back as something else, {_ATTEMPTS} times",
         do="Look at the storage of the archive, and what is between; nothing was sealed. Then run again.",

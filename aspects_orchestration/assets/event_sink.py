@@ -208,12 +208,26 @@ def _write_sample(settings: Settings) -> None:
 def _reported(
     context: dg.AssetExecutionContext, settings: Settings, result: CopyResult
 ) -> dg.MaterializeResult[None] | dg.AssetObservation:
+    context.log.info(copy_summary(result))
+    metadata = copy_metadata(settings, result)
+    if result.dry_run:
+        return dg.AssetObservation(result.table, metadata=metadata)
+    return dg.MaterializeResult(metadata=metadata)
+
+
+def copy_summary(result: CopyResult) -> str:
+    """What a copy did, in a sentence."""
     account = result.account
     verb = "would be inserted" if result.dry_run else "inserted"
-    context.log.info(
+    return (
         f"{result.table}: {account.read:,} rows read, {result.inserted:,} {verb}, {result.unchanged:,} left as they stand,"
         f" {account.retired:,} of retired users, {account.unusable:,} unusable"
     )
+
+
+def copy_metadata(settings: Settings, result: CopyResult) -> dict[str, dg.MetadataValue | int | float | str]:
+    """What a copy shows of itself."""
+    account = result.account
     metadata: dict[str, dg.MetadataValue | int | float | str] = {
         "read": account.read,
         "inserted": result.inserted,
@@ -231,12 +245,11 @@ def _reported(
         metadata["resumed_after"] = str(result.resumed_after)
     if result.unusable_ids:
         metadata["unusable_ids"] = ", ".join(map(str, result.unusable_ids))
-    if result.dry_run:
-        return dg.AssetObservation(result.table, metadata=metadata)
-    metadata |= {
-        "dagster/row_count": result.keys,
-        "dagster/table_name": f"{settings.event_sink_database}.{result.table}",
-        "dump_id": result.dump_id,
-        "time_last_dumped": result.time_last_dumped,
-    }
-    return dg.MaterializeResult(metadata=metadata)
+    if not result.dry_run:
+        metadata |= {
+            "dagster/row_count": result.keys,
+            "dagster/table_name": f"{settings.event_sink_database}.{result.table}",
+            "dump_id": result.dump_id,
+            "time_last_dumped": result.time_last_dumped,
+        }
+    return metadata

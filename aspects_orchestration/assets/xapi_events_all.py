@@ -13,15 +13,14 @@ from pydantic import Field
 
 from aspects_orchestration.assets.tracking_logs import TRACKING_LOGS, observed
 from aspects_orchestration.errors import AspectsError
+from aspects_orchestration.recovery.months import load
 from aspects_orchestration.replay import report
-from aspects_orchestration.replay.load import load_month
 from aspects_orchestration.replay.observe import summed_up
-from aspects_orchestration.replay.plan import LoadRequest, Mode, make_plan
-from aspects_orchestration.replay.reading import transformer_reader
-from aspects_orchestration.replay.result import LoadResult, utc_now
+from aspects_orchestration.replay.plan import LoadRequest, Mode
+from aspects_orchestration.replay.result import LoadResult
+from aspects_orchestration.replay.sources import LIVE
 from aspects_orchestration.resources.clickhouse import ClickHouseResource
 from aspects_orchestration.resources.log_storage import LogStorageResource
-from aspects_orchestration.retention.expired import keep_loaded
 from aspects_orchestration.samples.first_use import write_sample
 from aspects_orchestration.settings import load_settings
 from aspects_orchestration.warehouse.client import Warehouse
@@ -55,9 +54,10 @@ class LoadConfig(dg.Config):
     )
     dry_run: bool = Field(False, description="Read, transform and count; write nothing.")
     source: str = Field(
-        "logs",
-        description="logs: every tracking log that touches the month. quarantine: the lines that earlier loads of the"
-        " month quarantined. Or files to restrict to: URIs, paths or names, by comma.",
+        "live",
+        description="live: every tracking log that touches the month (`logs` is the same). archive: what is sealed of the"
+        " month, found without the catalog. both: the logs, and what is sealed and not among them any more. quarantine: the"
+        " lines that earlier loads of the month quarantined. Or files to restrict to: URIs, paths or names, by comma.",
     )
     allow_expired: bool = Field(
         False,
@@ -65,9 +65,9 @@ class LoadConfig(dg.Config):
     )
     allow_loss: bool = Field(
         False,
-        description="For rebuild: go on although rows of the month stand in the table that the logs do not hold.",
+        description="For rebuild: go on although rows of the month stand in the table that the logs do not hold. For"
+        " archive and both: go on without objects that are missing or are not the ones that were sealed.",
     )
-
     verify: float = Field(
         0.0,
         ge=0,
@@ -80,10 +80,10 @@ class LoadConfig(dg.Config):
         return LoadRequest(
             month=month,
             mode=Mode(self.mode),
-            since=_moment("since", self.since),
-            until=_moment("until", self.until),
+            since=moment("since", self.since),
+            until=moment("until", self.until),
             dry_run=self.dry_run,
-            sources=tuple(part.strip() for part in self.source.split(",") if part.strip()) or ("logs",),
+            sources=tuple(part.strip() for part in self.source.split(",") if part.strip()) or LIVE,
             allow_expired=self.allow_expired,
             allow_loss=self.allow_loss,
             verify=self.verify,
@@ -118,35 +118,29 @@ def xapi_events_all(months: dg.PartitionsDefinition) -> dg.AssetsDefinition:
                 write_sample(settings.home)
             request = config.request(context.partition_key)
             warehouse = clickhouse.warehouse(run_id=context.run_id)
-            plan = make_plan(settings, request, warehouse, reader=transformer_reader(), s3=s3, now=utc_now())
-            if request.allow_expired:
-                keep_loaded(
-                    settings,
-                    warehouse,
-                    plan.window,
-                    request.month,
-                    utc_now(),
-                    dry_run=request.dry_run,
-                    say=context.log.info,
-                )
-            result = load_month(settings, plan, warehouse, s3=s3, say=context.log.info)
+            result = load(settings, request, warehouse, s3=s3, say=context.log.info)
         except AspectsError as error:
             # The message says all there is to say; our own traceback would only bury it.
             raise dg.Failure(description=str(error), allow_retries=False) from None
         context.log.info(report.summary(result))
         if result.dry_run:
             yield dg.AssetObservation(
-                XAPI_EVENTS_ALL, partition=context.partition_key, metadata=_metadata(result, None)
+                XAPI_EVENTS_ALL, partition=context.partition_key, metadata=load_metadata(result, None)
             )
             return
         logs = summed_up(settings, warehouse, files_read=len(result.account.files))
         yield dg.AssetObservation(TRACKING_LOGS, metadata=observed(logs))
-        yield dg.MaterializeResult(metadata=_metadata(result, warehouse))
+        yield dg.MaterializeResult(metadata=load_metadata(result, warehouse))
 
     return materialize
 
 
-def _moment(name: str, text: str | None) -> datetime | None:
+def moment(name: str, text: str | None) -> datetime | None:
+    """A moment as config gives it.
+
+    Raises:
+        AspectsError: it is none.
+    """
     if text is None:
         return None
     try:
@@ -157,9 +151,10 @@ def _moment(name: str, text: str | None) -> datetime | None:
         ) from None
 
 
-def _metadata(
+def load_metadata(
     result: LoadResult, warehouse: Warehouse | None
 ) -> dict[str, dg.MetadataValue | int | float | str]:
+    """What a load shows of itself; a materialization, for which the table is looked at, more than a dry run."""
     total = result.account.total
     metadata: dict[str, dg.MetadataValue | int | float | str] = {
         "summary": dg.MetadataValue.md(report.summary(result)),

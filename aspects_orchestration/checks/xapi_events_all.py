@@ -9,7 +9,7 @@ from aspects_orchestration.checks.result import check_result
 from aspects_orchestration.errors import AspectsError
 from aspects_orchestration.resources.clickhouse import ClickHouseResource, schema_names
 from aspects_orchestration.settings import load_settings
-from aspects_orchestration.warehouse.verify import QUESTIONS, Finding, Month
+from aspects_orchestration.warehouse.verify import QUESTIONS, Month, answers
 
 
 def xapi_events_all_checks(months: dg.PartitionsDefinition) -> dg.AssetChecksDefinition:
@@ -33,14 +33,11 @@ def xapi_events_all_checks(months: dg.PartitionsDefinition) -> dg.AssetChecksDef
             raise dg.Failure(description=str(error), allow_retries=False) from None
         month = Month(schema_names(load_settings()), context.partition_key)
         failed = []
-        for key in sorted(context.selected_asset_check_keys, key=lambda one: list(QUESTIONS).index(one.name)):
-            try:
-                finding = QUESTIONS[key.name](warehouse, month)
-            except AspectsError as error:
-                finding = Finding(False, str(error))
+        asked = {key.name for key in context.selected_asset_check_keys}
+        for name, finding in answers(warehouse, month, asked):
             if not finding.passed:
-                failed.append(f"{key.name}: {finding.summary}")
-            yield check_result(XAPI_EVENTS_ALL, key.name, finding, dg.AssetCheckSeverity.ERROR)
+                failed.append(f"{name}: {finding.summary}")
+            yield check_result(XAPI_EVENTS_ALL, name, finding, dg.AssetCheckSeverity.ERROR)
         if failed:
             # A run with a failed check has failed: whoever looks at its exit code must not take it for good.
             raise dg.Failure(description="; ".join(failed), allow_retries=False)

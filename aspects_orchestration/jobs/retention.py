@@ -11,7 +11,7 @@ from aspects_orchestration.resources.log_storage import LogStorageResource
 from aspects_orchestration.retention import report
 from aspects_orchestration.retention.apply import apply_plan, only_one
 from aspects_orchestration.retention.log import log_held
-from aspects_orchestration.retention.world import World, look
+from aspects_orchestration.retention.world import World, archive_of, look
 from aspects_orchestration.settings import load_settings
 
 observe_retention = dg.define_asset_job(
@@ -43,13 +43,15 @@ def bring_tables_to_policy(
     settings, s3 = load_settings(), log_storage.s3()
     try:
         warehouse = clickhouse.warehouse(run_id=context.run_id)
+        archive = archive_of(settings, warehouse, s3=s3, thorough=True)
         if config.dry_run:
-            world = look(settings, warehouse, s3=s3, now=utc_now())
+            world = look(settings, warehouse, s3=s3, now=utc_now(), archive=archive)
             _print(context, world)
             context.log_event(dg.AssetObservation(RETENTION_POLICIES, metadata=retention_metadata(world)))
             return
         with only_one(settings, warehouse, say=context.log.info):
-            world = look(settings, warehouse, s3=s3, now=utc_now())
+            archive = archive_of(settings, warehouse, s3=s3, thorough=True)
+            world = look(settings, warehouse, s3=s3, now=utc_now(), archive=archive)
             _print(context, world)
             log_held(settings, warehouse, world.plan)
             applied = apply_plan(

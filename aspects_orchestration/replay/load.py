@@ -12,13 +12,16 @@ from typing import Any
 
 import orjson
 
+from aspects_orchestration.archive.reading import refusal, unsound_among
 from aspects_orchestration.errors import AccountError, WarehouseError
+from aspects_orchestration.gaps.hours import each_once, file_hours, lines_by_hour
 from aspects_orchestration.replay import missing
 from aspects_orchestration.replay.plan import LoadPlan, Mode, lock_name, quarantine_folder, staging_prefix
-from aspects_orchestration.replay.reading import Reading, Say, Staging
-from aspects_orchestration.replay.result import LoadResult, utc_now
+from aspects_orchestration.replay.reading import Reached, Reading, Say, Staging
+from aspects_orchestration.replay.result import FileDamage, LoadAccount, LoadResult, utc_now
 from aspects_orchestration.settings import Settings
 from aspects_orchestration.tracking.account import StatementAccount
+from aspects_orchestration.tracking.catalog import HOUR_MICROS
 from aspects_orchestration.tracking.quarantine import MISSING_REPORT, REPLAYED, SUMMARY
 from aspects_orchestration.tracking.stores import S3Options, open_store
 from aspects_orchestration.warehouse import rebuild, views
@@ -29,10 +32,15 @@ from aspects_orchestration.warehouse.records import (
     LoadRecord,
     end_unfinished,
     read_progress,
+    remember_hours,
     remember_load,
     sample_modulus,
+    statements_by_hour,
 )
 from aspects_orchestration.window import partition_id
+
+#: Sources of a load that reads all logs that it can find.
+_ALL_THERE_IS = {("logs",), ("live",), ("archive",), ("both",)}
 
 
 @dataclass(frozen=True)
@@ -45,6 +53,7 @@ class _Load:
     s3: S3Options
     say: Say
     started_at: datetime
+    reached: Reached | None = None
 
     @property
     def staging(self) -> Staging:
@@ -82,11 +91,23 @@ class _Load:
             from_quarantine=self.plan.request.from_quarantine,
             catalogs=not dry,
             verify=self.plan.request.verify,
+            uncataloged=self.plan.sealed,
+            reached=self.reached,
+            account=LoadAccount(
+                damages=[FileDamage(one.uri, one.kind, 0, None) for one in self.plan.unsound]
+            ),
         )
 
 
 def load_month(
-    settings: Settings, plan: LoadPlan, warehouse: Warehouse, *, s3: S3Options, say: Say
+    settings: Settings,
+    plan: LoadPlan,
+    warehouse: Warehouse,
+    *,
+    s3: S3Options,
+    say: Say,
+    reached: Reached | None = None,
+    keep_staging: bool = False,
 ) -> LoadResult:
     """Do what a plan says.
 
@@ -96,6 +117,8 @@ def load_month(
         warehouse: its run id is this run's.
         s3: how to reach S3.
         say: told of progress and of what is waited for; safe to show.
+        reached: told with the progress how many bytes have been read, as stored.
+        keep_staging: leave the staging table to whoever wants to look into it, and drops it.
 
     Returns:
         The account of every line and statement.
@@ -103,15 +126,38 @@ def load_month(
     Raises:
         AspectsError: what went wrong, and what to do. Nothing is lost and nothing doubled: run again.
     """
-    load = _Load(settings, plan, warehouse, s3, say, utc_now())
+    started_at = utc_now()
     say(_announcement(plan))
     try:
-        return _load(load)
+        plan = _sound(settings, plan, s3, say)
+        load = _Load(settings, plan, warehouse, s3, say, started_at, reached)
+        return _load(load, keep_staging=keep_staging)
     finally:
         plan.site.forget()
 
 
-def _load(load: _Load) -> LoadResult:
+def _sound(settings: Settings, plan: LoadPlan, s3: S3Options, say: Say) -> LoadPlan:
+    """The plan without objects of the archive that are not, byte for byte, the ones that were sealed.
+
+    Raises:
+        UnsoundArchiveError: there are such objects, and the request does not allow to go on without them.
+    """
+    sealed = [file for file in plan.files if file.uri in plan.sealed]
+    if not sealed:
+        return plan
+    say(f"reading back {len(sealed)} objects of the archive, {sum(one.size for one in sealed) / 1e6:.1f} MB")
+    unsound = unsound_among(settings.archive_uri, sealed, plan.sealed, s3=s3, say=say)
+    if unsound and not plan.request.allow_loss:
+        raise refusal(unsound)
+    gone = {one.uri for one in unsound}
+    return replace(
+        plan,
+        files=tuple(file for file in plan.files if file.uri not in gone),
+        unsound=(*plan.unsound, *unsound),
+    )
+
+
+def _load(load: _Load, *, keep_staging: bool) -> LoadResult:
     settings, plan, warehouse, say = load.settings, load.plan, load.warehouse, load.say
     reading = load.reading()
     if plan.request.dry_run:
@@ -135,7 +181,8 @@ def _load(load: _Load) -> LoadResult:
         published = _publish(load, reading, counted, lock)
         _seal_quarantine(load, reading)
         result = _result(load, reading, read_s=read_s, published=published)
-        _drop_staging(load, load.staging)
+        if not keep_staging:
+            _drop_staging(load, load.staging)
     return result
 
 
@@ -264,6 +311,7 @@ def _publish(load: _Load, reading: Reading, counted: PublishPlan, lock: Lock) ->
     statements.check("the whole load")
     published = _Published(statements, counted.ids, dropped)
     _remember(load, reading, counted, published, behind)
+    _remember_hours(load, reading)
     end_unfinished(load.warehouse, target.staging_database, f"{target.database}.{target.table}", month)
     return published
 
@@ -316,6 +364,25 @@ def _remember(
         run_id=record.run_id,
         # Nobody asks for those ids any more: there is nothing to wait for.
         settings={"lightweight_deletes_sync": 0},
+    )
+
+
+def _remember_hours(load: _Load, reading: Reading) -> None:
+    """Remember of each whole hour what the logs hold of it and what stands now: less than that is a gap."""
+    if load.plan.request.sources not in _ALL_THERE_IS:
+        return  # quarantine, or some of the files: that is not all that there is of an hour
+    target, window = load.target, load.plan.window
+    first = -(-window.start_micros // HOUR_MICROS)
+    end = window.end_micros // HOUR_MICROS
+    files = (file_hours(uri, one, first, end) for uri, one in reading.account.files.items())
+    lines = lines_by_hour(each_once(one for one in files if one is not None))
+    found = statements_by_hour(load.warehouse, target.database, target.table, window)
+    remember_hours(
+        load.warehouse,
+        target.staging_database,
+        f"{target.database}.{target.table}",
+        {hour: (count, found.get(hour, 0)) for hour, count in lines.items()},
+        utc_now(),
     )
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from aspects_orchestration.replay.reading import Reading, Say, transformer_reader
+from aspects_orchestration.replay.sources import archive_root, live_logs
 from aspects_orchestration.settings import Settings
 from aspects_orchestration.tracking.catalog import Verdict, select
-from aspects_orchestration.tracking.stores import S3Options, open_stores
+from aspects_orchestration.tracking.stores import LogFile, S3Options, open_stores
 from aspects_orchestration.warehouse.client import Warehouse
 from aspects_orchestration.warehouse.records import catalog_by_month, look_up, store_summary
 from aspects_orchestration.window import Window
@@ -74,13 +76,26 @@ def observe(settings: Settings, warehouse: Warehouse, *, s3: S3Options, say: Say
     Raises:
         AspectsError: storage or ClickHouse cannot be reached; what was read by then is remembered.
     """
+    files_read = catalog(settings, warehouse, live_logs(settings, s3), s3=s3, say=say)
+    return summed_up(settings, warehouse, files_read=files_read)
+
+
+def catalog(
+    settings: Settings, warehouse: Warehouse, listed: Iterable[LogFile], *, s3: S3Options, say: Say
+) -> int:
+    """Read those of some logs that the catalog does not know.
+
+    Returns:
+        How many those were.
+
+    Raises:
+        AspectsError: storage or ClickHouse cannot be reached; what was read by then is remembered.
+    """
     database, reader = settings.orchestration_database, transformer_reader()
-    stores = open_stores(settings.tracking_log_prefixes, s3=s3)
     unknown = [
         file
-        for store in stores
         for file, verdict in select(
-            store.list(), lambda uris: look_up(warehouse, database, uris, _NO_TIME, reader), _NO_TIME
+            listed, lambda uris: look_up(warehouse, database, uris, _NO_TIME, reader), _NO_TIME
         )
         if verdict is Verdict.UNKNOWN
     ]
@@ -95,16 +110,22 @@ def observe(settings: Settings, warehouse: Warehouse, *, s3: S3Options, say: Say
         site=SiteSource(settings.event_sink_database),
         reader=reader,
     ).read()
-    return summed_up(settings, warehouse, files_read=len(unknown))
+    return len(unknown)
 
 
 def summed_up(settings: Settings, warehouse: Warehouse, *, files_read: int = 0) -> Observed:
     """The catalog by store and month, as it is; reads no log."""
     database = settings.orchestration_database
     stores = open_stores(settings.tracking_log_prefixes)
+    archive = archive_root(settings)
+    apart = "" if any(store.uri.startswith(archive) for store in stores) else archive
+    by_month = catalog_by_month(warehouse, database, [store.uri for store in stores], apart=apart)
     return Observed(
-        tuple(StoreObserved(store.uri, *store_summary(warehouse, database, store.uri)) for store in stores),
-        tuple(MonthObserved(*row) for row in catalog_by_month(warehouse, database)),
+        tuple(
+            StoreObserved(store.uri, *store_summary(warehouse, database, store.uri, apart=apart))
+            for store in stores
+        ),
+        tuple(MonthObserved(*row) for row in by_month),
         files_read,
     )
 

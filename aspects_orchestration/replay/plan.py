@@ -4,31 +4,36 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 
+from aspects_orchestration.archive.reading import Unsound
 from aspects_orchestration.errors import AspectsError, LogStoreError
 from aspects_orchestration.replay.same_site import refuse_other_actors
+from aspects_orchestration.replay.sources import (
+    ARCHIVE,
+    BOTH,
+    LIVE,
+    LOGS,
+    QUARANTINE,
+    Chosen,
+    NoLogsError,
+    choose,
+)
 from aspects_orchestration.retention.expired import refuse_expired
 from aspects_orchestration.settings import Settings
 from aspects_orchestration.tracking import quarantine
-from aspects_orchestration.tracking.catalog import Verdict, select
-from aspects_orchestration.tracking.stores import LogFile, S3Options, list_all, open_store
+from aspects_orchestration.tracking.stores import LogFile, S3Options, open_store
 from aspects_orchestration.warehouse.client import Warehouse
-from aspects_orchestration.warehouse.records import look_up
 from aspects_orchestration.window import Window, month_window, narrowed, partition_id
 from aspects_orchestration.xapi.identities import EVENT_SINK, LMS, SiteSource, Source, answers_of
 from aspects_orchestration.xapi.identities_files import index_file, throw_away_expired
 from aspects_orchestration.xapi.identities_lookups import PATIENCE_S
 
 _STAGING = "staging"
-
-
-class NoLogsError(AspectsError):
-    """There is nothing to read."""
 
 
 class Mode(StrEnum):
@@ -47,10 +52,11 @@ class LoadRequest:
         mode: merge or rebuild.
         since, until: only events in this part of the month.
         dry_run: read, transform and count; write nothing.
-        sources: `("logs",)` for all tracking logs, `("quarantine",)` for what earlier loads of the month quarantined,
-            or URIs of files to restrict to.
+        sources: LIVE for all tracking logs (LOGS is the same), ARCHIVE for what is sealed, BOTH, QUARANTINE for what
+            earlier loads of the month quarantined, or URIs of files to restrict to.
         allow_expired: load a month that the TTL would drop.
-        allow_loss: rebuild although events stand in the table that the logs do not hold.
+        allow_loss: rebuild although events stand in the table that the logs do not hold; load from the archive although
+            objects are missing or changed, without those.
         verify: this share of the events, from 0 to 1, goes through both engines, which must agree.
     """
 
@@ -59,20 +65,30 @@ class LoadRequest:
     since: datetime | None = None
     until: datetime | None = None
     dry_run: bool = False
-    sources: tuple[str, ...] = ("logs",)
+    sources: tuple[str, ...] = LIVE
     allow_expired: bool = False
     allow_loss: bool = False
     verify: float = 0.0
 
+    def __post_init__(self) -> None:
+        if self.sources == LOGS:
+            object.__setattr__(self, "sources", LIVE)
+
     @property
     def from_quarantine(self) -> bool:
         """Whether quarantine records are read instead of logs."""
-        return self.sources == ("quarantine",)
+        return self.sources == QUARANTINE
+
+    @property
+    def reads_archive(self) -> bool:
+        """Whether sealed objects are read."""
+        return self.sources in (ARCHIVE, BOTH)
 
     @property
     def restricted(self) -> bool:
         """Whether the load covers less than all logs of the whole month."""
-        return self.sources != ("logs",) or self.since is not None or self.until is not None
+        whole = self.sources == LIVE or self.reads_archive
+        return not whole or self.since is not None or self.until is not None
 
 
 @dataclass(frozen=True)
@@ -83,6 +99,8 @@ class LoadPlan:
         request: what was asked for.
         window: the events to load.
         files: what will be read, by URI.
+        sealed: of the files that are objects of the archive, the hash that their bytes must have, by URI.
+        unsound: objects of the archive that are missing or changed, and are left out.
         verdicts: files listed, by why they are read or not.
         site: where users and courses come from.
         load: the load's name, the same for each attempt that would do the same work.
@@ -95,6 +113,8 @@ class LoadPlan:
     site: SiteSource
     load: str
     reader: str
+    sealed: Mapping[str, str] = field(default_factory=dict)
+    unsound: tuple[Unsound, ...] = ()
     verdicts: Counter[str] = field(default_factory=Counter)
 
     @property
@@ -134,6 +154,7 @@ def make_plan(
         ExpiredError: the policy, or a table's TTL, would drop what is loaded.
         OtherActorsError: statements stand there that name actors or the LMS otherwise than the settings say.
         NoLogsError: there are no logs at all, or a file asked for is not there.
+        UnsoundArchiveError, ManifestError: the archive does not hold what was sealed.
         LogStoreError, IdentityError, WarehouseError: what their texts say.
     """
     window = narrowed(month_window(request.month), request.since, request.until)
@@ -142,7 +163,7 @@ def make_plan(
             "mode rebuild drops the whole month, but this load covers only a part of it",
             do="Leave out since, until and source, or use mode merge.",
         )
-    if settings.uses_sample_logs and not settings.is_embedded and request.sources == ("logs",):
+    if settings.uses_sample_logs and not settings.is_embedded and request.sources in (LIVE, BOTH):
         raise NoLogsError(
             "ASPECTS_TRACKING_LOGS is not set, and the demo's sample logs do not belong into a site's ClickHouse",
             do="Set ASPECTS_TRACKING_LOGS to the folder or URI prefix of the site's tracking logs.",
@@ -152,10 +173,22 @@ def make_plan(
     if request.mode is not Mode.REBUILD:
         refuse_other_actors(settings, warehouse, request.month, window)
     site = site_source(settings, s3, run_id=warehouse.run_id)
-    verdicts: Counter[str] = Counter()
-    files = tuple(_files(settings, request, warehouse, window, reader, s3, verdicts))
-    load = _load_name(settings, request, window, reader, site, files)
-    return LoadPlan(request, window, files, site, load, reader, verdicts)
+    if request.from_quarantine:
+        chosen = Chosen(tuple(quarantined(settings, request.month, s3)))
+    else:
+        chosen = choose(settings, request, warehouse, window, reader=reader, s3=s3)
+    load = _load_name(settings, request, window, reader, site, chosen.files)
+    return LoadPlan(
+        request,
+        window,
+        chosen.files,
+        site,
+        load,
+        reader,
+        sealed=chosen.sealed,
+        unsound=chosen.unsound,
+        verdicts=chosen.verdicts,
+    )
 
 
 def site_source(settings: Settings, s3: S3Options, *, run_id: str | None = None) -> SiteSource:
@@ -195,54 +228,6 @@ def _index(kind: str, source: str, setting: str, folder: Path, s3: S3Options) ->
         raise LogStoreError(f"{setting}: there is no file {source}", do=f"Write it, or mend {setting}.")
     found = file
     return index_file(kind, file.uri, file.etag, lambda: store.open(found), folder, setting=setting)
-
-
-def _files(
-    settings: Settings,
-    request: LoadRequest,
-    warehouse: Warehouse,
-    window: Window,
-    reader: str,
-    s3: S3Options,
-    verdicts: Counter[str],
-) -> Iterator[LogFile]:
-    if request.from_quarantine:
-        yield from quarantined(settings, request.month, s3)
-        return
-    listed = (file for _, file in list_all(settings.tracking_log_prefixes, s3=s3))
-    if request.sources != ("logs",):
-        yield from _asked_for(listed, request.sources)
-        return
-    chosen = []
-    database = settings.orchestration_database
-    for file, verdict in select(
-        listed, lambda uris: look_up(warehouse, database, uris, window, reader), window
-    ):
-        verdicts[verdict.value] += 1
-        if verdict is not Verdict.ELSEWHERE and file.size:
-            chosen.append(file)
-    if not verdicts:
-        raise NoLogsError(
-            f"there are no tracking logs under {', '.join(settings.tracking_log_prefixes)}",
-            do="Mend ASPECTS_TRACKING_LOGS (a folder or URI prefix; several by comma), or write samples with `make demo`.",
-        )
-    yield from sorted(chosen, key=lambda file: file.uri)
-
-
-def _asked_for(listed: Iterable[LogFile], sources: Sequence[str]) -> Iterator[LogFile]:
-    wanted = set(sources)
-    found = {}
-    for file in listed:
-        for name in (file.uri, file.uri.removeprefix("file://"), file.uri.rpartition("/")[2]):
-            if name in wanted:
-                found[file.uri] = (file, name)
-    missing = wanted - {name for _, name in found.values()}
-    if missing:
-        raise NoLogsError(
-            f"not among the tracking logs: {', '.join(sorted(missing))}",
-            do="Name files below ASPECTS_TRACKING_LOGS by URI, path or file name.",
-        )
-    yield from (found[uri][0] for uri in sorted(found))
 
 
 def quarantined(settings: Settings, month: str, s3: S3Options) -> list[LogFile]:

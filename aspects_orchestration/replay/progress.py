@@ -14,12 +14,21 @@ class Progress:
     Args:
         stored_bytes: to be read in all, as stored.
         say: told a line every `every_s` seconds.
+        reached: told before it how many bytes have been read, as stored.
     """
 
-    def __init__(self, stored_bytes: int, say: Callable[[str], None], *, every_s: float = 5.0) -> None:
+    def __init__(
+        self,
+        stored_bytes: int,
+        say: Callable[[str], None],
+        *,
+        every_s: float = 5.0,
+        reached: Callable[[int], None] | None = None,
+    ) -> None:
         self._stored_bytes = stored_bytes
         self._say = say
         self._every_s = every_s
+        self._reached = reached
         self._started = self._told = time.monotonic()
         self._read = 0
         self._lines = 0
@@ -37,6 +46,8 @@ class Progress:
         if not finally_ and now - self._told < self._every_s:
             return
         self._told = now
+        if self._reached is not None:
+            self._reached(self._read)
         elapsed = max(now - self._started, 0.001)
         share = self._read / self._stored_bytes if self._stored_bytes else 1.0
         left = f", about {_span(elapsed / share - elapsed)} left" if 0.01 < share < 1 else ""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
@@ -44,6 +44,8 @@ from aspects_orchestration.xapi.transform import WorkChunk
 from aspects_orchestration.xapi.worker import Loaded, Taken, Work, WorkerSetup, WorkPart
 
 Say = Callable[[str], None]
+#: Told from time to time how many bytes of the files have been read, as stored.
+Reached = Callable[[int], None]
 
 _FLUSH_S = 5.0
 #: A part of a plain file for one worker: many times what one insert takes, and soon done.
@@ -108,6 +110,8 @@ class Reading:
         from_quarantine: the files are quarantine objects, not logs.
         catalogs: remember what whole files hold.
         verify: share of the events that goes through both engines.
+        uncataloged: URIs of files that the catalog is not told of: the archive's manifests say what those hold.
+        reached: told with the progress how many bytes have been read, as stored.
         staged_before: accounts of chunks that are staged already, by (URI, etag) and offset.
         account: the account so far.
         resumed_chunks: how many chunks were found staged.
@@ -126,6 +130,8 @@ class Reading:
     from_quarantine: bool = False
     catalogs: bool = True
     verify: float = 0.0
+    uncataloged: Collection[str] = ()
+    reached: Reached | None = None
     staged_before: dict[tuple[str, str], dict[int, LineAccount]] = field(default_factory=dict)
     account: LoadAccount = field(default_factory=LoadAccount)
     resumed_chunks: int = 0
@@ -150,7 +156,7 @@ class Reading:
             return 0.0
         started = time.monotonic()
         stored_bytes = sum(file.size for file in self.files)
-        self._progress = Progress(stored_bytes, self.say)
+        self._progress = Progress(stored_bytes, self.say, reached=self.reached)
         # Compressed logs grow about tenfold; a worker takes a second to start, and is worth it from some chunks on.
         workers = max(1, min(self.settings.transform_workers, 1 + (stored_bytes >> 20)))
         self._coming.append(self._work(workers, stored_bytes))
@@ -349,7 +355,8 @@ class Reading:
             file = self._open.pop(uri).file
             # A last line that is not read yet may be the only one of its month: such a file stays unknown.
             etag = f"{file.etag} half-written" if uri in self.account.half_lines else file.etag
-            self._unsaved_files.append(FileSummary(uri, etag, file.size, self.account.files[uri]))
+            if uri not in self.uncataloged:
+                self._unsaved_files.append(FileSummary(uri, etag, file.size, self.account.files[uri]))
 
     def _save(self) -> None:
         """Remember which chunks are staged, and what whole files hold."""

@@ -16,11 +16,11 @@ LISTED_FILES = 200
 
 @dataclass(frozen=True)
 class FileDamage:
-    """A part of a log that could not be decompressed.
+    """A part of a log that could not be decompressed, or an object of the archive that was left out.
 
     Attributes:
         file: its URI.
-        kind: truncated, corrupt, trailing_data or unsupported.
+        kind: truncated, corrupt, trailing_data or unsupported; missing or changed of an object that is not what was sealed.
         at_byte: where, in the file as stored.
         resumed_at: where reading went on; None if the rest of the file is unread.
     """

@@ -53,13 +53,13 @@ def refuse_other_actors(settings: Settings, warehouse: Warehouse, month: str, wi
     Raises:
         OtherActorsError: with the command that rebuilds the month.
     """
-    found = _sampled(settings, warehouse, window)
+    found = sampled_namings(settings, warehouse, window)
     where = f"in {month}"
     if not found:
         newest = newest_month(warehouse, _names(settings))
         if newest is None:
             return
-        found = _sampled(settings, warehouse, newest)
+        found = sampled_namings(settings, warehouse, newest)
         where = f"from {newest.start:%Y-%m-%d} on (nothing stands in {month} yet)"
     others = Counter({naming: count for naming, count in found.items() if naming.contradicts(settings)})
     if not others:
@@ -100,7 +100,8 @@ def _described(naming: Naming) -> str:
     return f"XAPI_AGENT_IFI_TYPE {naming.kind or '(none)'} and LMS_ROOT_URL {naming.root_url or '(none)'}"
 
 
-def _sampled(settings: Settings, warehouse: Warehouse, window: Window) -> Counter[Naming]:
+def sampled_namings(settings: Settings, warehouse: Warehouse, window: Window) -> Counter[Naming]:
+    """How statements of the raw table name their actors and their LMS, from samples spread over a window."""
     found: Counter[Naming] = Counter()
     length = window.end_micros - window.start_micros
     for place in range(_PLACES):

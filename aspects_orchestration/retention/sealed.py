@@ -25,11 +25,3 @@ class SealedMonths(Protocol):
     def sealed(self, month: str) -> Sealed:
         """The answer for a month's key, such as 2024-05."""
         ...
-
-
-class NoArchive:
-    """The answer where there is no archive: no month is sealed."""
-
-    def sealed(self, month: str) -> Sealed:
-        """Never."""
-        return Sealed(False, f"the logs of {month} are not sealed: this version has no archive yet")

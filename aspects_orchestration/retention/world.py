@@ -6,14 +6,17 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from aspects_orchestration.errors import LogStoreError
+from aspects_orchestration.replay.reading import transformer_reader
 from aspects_orchestration.retention.apply import quarantined_months
+from aspects_orchestration.retention.archived import ArchivedMonths
 from aspects_orchestration.retention.observe import Observed, observe
 from aspects_orchestration.retention.plan import LeftAlone, QuarantineMonth, RetentionPlan, make_plan
 from aspects_orchestration.retention.policy import Policy, site_policy
-from aspects_orchestration.retention.sealed import NoArchive, SealedMonths
+from aspects_orchestration.retention.sealed import SealedMonths
 from aspects_orchestration.settings import Settings
 from aspects_orchestration.tracking.stores import S3Options
 from aspects_orchestration.warehouse.client import Warehouse
+from aspects_orchestration.warehouse.records import look_up
 
 
 @dataclass(frozen=True)
@@ -31,9 +34,25 @@ class World:
         return self.observed.now
 
 
-def archive_of(settings: Settings) -> SealedMonths:  # noqa: ARG001  the archive will be opened from them
-    """Who says whether a month's logs are sealed; nobody yet, so no month is."""
-    return NoArchive()
+def archive_of(
+    settings: Settings, warehouse: Warehouse, *, s3: S3Options, thorough: bool = False
+) -> SealedMonths:
+    """Who says whether a month's logs are sealed: the site's archive.
+
+    Args:
+        settings: of the site.
+        warehouse: where the catalog is.
+        s3: how to reach S3.
+        thorough: also look whether each object of a month is still there; for whoever is about to drop something.
+    """
+    return ArchivedMonths(
+        settings,
+        s3=s3,
+        lookup=lambda uris, window: look_up(
+            warehouse, settings.orchestration_database, uris, window, transformer_reader()
+        ),
+        thorough=thorough,
+    )
 
 
 def look(
@@ -69,7 +88,7 @@ def look(
     plan = make_plan(
         policy,
         observed,
-        archive or archive_of(settings),
+        archive or archive_of(settings, warehouse, s3=s3),
         quarantined=quarantined,
         cluster=settings.cluster_name,
     )

@@ -8,11 +8,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
+from aspects_orchestration.samples.event_shapes import (
+    ANSWER_FORM,
+    COURSEWARE,
+    HANDLER,
+    INPUT,
+    PROBLEM,
+    SEQUENTIAL,
+    TRANSACTION,
+    USAGE,
+    Shape,
+    browser,
+    mobile,
+    page_view,
+    problem_check,
+    server,
+    submission,
+    without_name,
+)
 from aspects_orchestration.samples.template import compile_template, embedded
-
-Shape = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -32,198 +48,6 @@ class Kind:
     template: bytes
 
 
-_USAGE: Final = "<<block>>+type@{0}+block@<<{0}>>"
-_PROBLEM: Final = _USAGE.format("problem")
-_SEQUENTIAL: Final = _USAGE.format("sequential")
-_INPUT: Final = "<<problem>>_2_1"
-_COURSEWARE: Final = "/courses/<<course>>/courseware/<<chapter>>/<<sequential>>/"
-_HANDLER: Final = f"/courses/<<course>>/xblock/{_PROBLEM}/handler/xmodule_handler/"
-_UNIT_PAGE: Final = (
-    f"<<root>>/xblock/{_USAGE.format('vertical')}"
-    "?exam_access=&recheck_access=1&show_bookmark=0&show_title=0&view=student_view"
-)
-_ANSWER_FORM: Final = f"input_{_INPUT}=<<choice>>"
-_TRANSACTION: Final = {
-    "event_transaction_id": "<<uuid>>",
-    "event_transaction_type": "edx.grades.problem.submitted",
-}
-
-
-def _request(referer: str) -> Shape:
-    return {
-        "username": "<<username>>",
-        "session": "<<session>>",
-        "ip": "<<ip>>",
-        "agent": "<<agent>>",
-        "host": "<<host>>",
-        "referer": referer,
-        "accept_language": "<<language>>",
-    }
-
-
-def _context(path: str, user_id: str = "<<#user_id>>") -> Shape:
-    return {
-        "course_id": "<<course>>",
-        "course_user_tags": {},
-        "user_id": user_id,
-        "path": path,
-        "org_id": "<<org>>",
-        "enterprise_uuid": "",
-    }
-
-
-def _server(
-    name: str,
-    event: Mapping[str, object],
-    path: str,
-    *,
-    module: bool = False,
-    acting: str = "",
-    referer: str = _UNIT_PAGE,
-) -> Shape:
-    """An event that the LMS emits itself; ``acting`` is ``staff`` where somebody acts upon a learner."""
-    context = _context(path, "<<#staff_id>>" if acting else "<<#user_id>>")
-    if module:
-        context["module"] = {"display_name": "<<title>>", "usage_key": _PROBLEM}
-        context["asides"] = {}
-    request = _request(referer)
-    if acting:
-        request["username"] = "<<staff_name>>"
-    return {
-        "name": name,
-        "context": context,
-        **request,
-        "event": dict(event),
-        "time": "<<time>>",
-        "event_type": name,
-        "event_source": "server",
-        "page": None,
-    }
-
-
-def _browser(
-    name: str, payload: str, *, page: str = _UNIT_PAGE, referer: str = _UNIT_PAGE, known_by: str = "id"
-) -> Shape:
-    """An event that a page posts to ``/event``; its payload is a string. Old ones know only the username."""
-    context = _context("/event")
-    if known_by == "username":
-        del context["user_id"]
-    return {
-        "name": name,
-        "context": context,
-        **_request(referer),
-        "event": payload,
-        "time": "<<time>>",
-        "event_type": name,
-        "event_source": "browser",
-        "page": page,
-    }
-
-
-def _mobile(name: str, event: Mapping[str, object]) -> Shape:
-    """An event of the mobile apps, which arrives through the segment.io endpoint."""
-    client = {
-        "app": {"name": "edX", "version": "4.1.0", "build": "4001000", "namespace": "org.example.mobile"},
-        "device": {"id": "<<hex>>", "manufacturer": "Example", "model": "Phone 7", "type": "android"},
-        "network": {"wifi": True, "cellular": False, "carrier": "", "bluetooth": False},
-        "os": {"name": "Android", "version": "13"},
-        "locale": "en-US",
-        "timezone": "Europe/Lisbon",
-        "screen": {"density": 2.625, "height": 2138, "width": 1080},
-    }
-    context = _context("/segmentio/event")
-    context |= {
-        "client": client,
-        "application": {"name": "edx.mobileapp.android", "version": "4.1.0"},
-        "component": "videoplayer",
-        "received_at": "<<time>>",
-    }
-    request = _request("")
-    request["agent"] = "Dalvik/2.1.0 (Linux; U; Android 13; Phone 7 Build/TQ3A.230901.001)"
-    return {
-        "name": name,
-        "context": context,
-        **request,
-        "event": dict(event),
-        "time": "<<time>>",
-        "event_type": name,
-        "event_source": "mobile",
-        "page": "<<root>>" + _COURSEWARE,
-    }
-
-
-def _page_view(
-    path: str, *, get: Mapping[str, object] | None = None, post: Mapping[str, object] | None = None
-) -> Shape:
-    """What the LMS logs for every request: the name is the path."""
-    context = _context(path)
-    if "<<course>>" not in path:
-        context |= {"course_id": "", "org_id": ""}
-    return {
-        "name": path,
-        "context": context,
-        **_request("<<root>>" + _COURSEWARE),
-        "event": embedded({"GET": dict(get or {}), "POST": dict(post or {})}),
-        "time": "<<time>>",
-        "event_type": path,
-        "event_source": "server",
-        "page": None,
-    }
-
-
-def _without_name(shape: Shape) -> Shape:
-    """As events were before they had names: only ``event_type``."""
-    return {key: value for key, value in shape.items() if key != "name"}
-
-
-def _submission(kind: str, answer: object, question: str, *, variant: str = "") -> Shape:
-    return {
-        "question": question,
-        "answer": answer,
-        "response_type": kind,
-        "input_type": {"stringresponse": "textline", "numericalresponse": "formulaequationinput"}.get(
-            kind, "choicegroup"
-        ),
-        "correct": "<<#is_correct>>",
-        "variant": variant,
-        "group_label": "",
-    }
-
-
-def _problem_check(submission: Mapping[str, Shape], answers: Mapping[str, object]) -> Shape:
-    state: Shape = {
-        "correct_map": {},
-        "done": None,
-        "input_state": {key: {} for key in submission},
-        "seed": 1,
-        "student_answers": {},
-    }
-    correct_map = {
-        key: {
-            "answervariable": None,
-            "correctness": "<<correct>>",
-            "hint": "",
-            "hintmode": None,
-            "msg": "",
-            "npoints": None,
-            "queuestate": None,
-        }
-        for key in submission
-    }
-    event = {
-        "answers": dict(answers),
-        "attempts": "<<#attempts>>",
-        "correct_map": correct_map,
-        "grade": "<<#earned>>",
-        "max_grade": "<<#possible>>",
-        "problem_id": _PROBLEM,
-        "state": state,
-        "submission": dict(submission),
-        "success": "<<correct>>",
-    }
-    return _server("problem_check", event, _HANDLER + "problem_check", module=True)
-
-
 def _videos() -> list[tuple[int, Shape]]:
     video = {"id": "<<video>>", "code": "html5", "duration": "<<#duration>>"}
     at = {**video, "currentTime": "<<#seconds>>"}
@@ -235,96 +59,96 @@ def _videos() -> list[tuple[int, Shape]]:
         "new_speed": "<<new_speed>>",
     }
     transcript = {**video, "current_time": "<<#seconds>>"}
-    mobile = {
+    on_phone = {
         "id": "<<video>>",
         "code": "mobile",
-        "module_id": _USAGE.format("video"),
+        "module_id": USAGE.format("video"),
         "duration": "<<#duration>>",
         "current_time": "<<#seconds>>",
     }
-    mobile_seek = {
-        **mobile,
+    seek_on_phone = {
+        **on_phone,
         "old_time": "<<#old_seconds>>",
         "new_time": "<<#seconds>>",
         "requested_skip_interval": -30,
     }
     return [
-        (60, _browser("load_video", embedded(video))),
-        (90, _browser("play_video", embedded(at))),
-        (70, _browser("pause_video", embedded(at))),
-        (8, _browser("pause_video", embedded(at), known_by="username")),
-        (45, _browser("seek_video", embedded(seek))),
-        (25, _browser("stop_video", embedded(at))),
-        (10, _browser("complete_video", embedded(at))),
-        (8, _browser("speed_change_video", embedded(speed))),
-        (4, _browser("show_transcript", embedded(transcript))),
-        (4, _browser("hide_transcript", embedded(transcript))),
-        (2, _browser("video_show_cc_menu", embedded({**video, "language": "en"}))),
-        (2, _browser("video_hide_cc_menu", embedded({**video, "language": "pt"}))),
-        (2, _browser("edx.video.closed_captions.shown", embedded(transcript))),
-        (2, _browser("edx.video.closed_captions.hidden", embedded(transcript))),
+        (60, browser("load_video", embedded(video))),
+        (90, browser("play_video", embedded(at))),
+        (70, browser("pause_video", embedded(at))),
+        (8, browser("pause_video", embedded(at), known_by="username")),
+        (45, browser("seek_video", embedded(seek))),
+        (25, browser("stop_video", embedded(at))),
+        (10, browser("complete_video", embedded(at))),
+        (8, browser("speed_change_video", embedded(speed))),
+        (4, browser("show_transcript", embedded(transcript))),
+        (4, browser("hide_transcript", embedded(transcript))),
+        (2, browser("video_show_cc_menu", embedded({**video, "language": "en"}))),
+        (2, browser("video_hide_cc_menu", embedded({**video, "language": "pt"}))),
+        (2, browser("edx.video.closed_captions.shown", embedded(transcript))),
+        (2, browser("edx.video.closed_captions.hidden", embedded(transcript))),
         (
             6,
-            _mobile(
-                "edx.video.loaded", {key: mobile[key] for key in ("id", "code", "module_id", "duration")}
+            mobile(
+                "edx.video.loaded", {key: on_phone[key] for key in ("id", "code", "module_id", "duration")}
             ),
         ),
-        (9, _mobile("edx.video.played", mobile)),
-        (7, _mobile("edx.video.paused", mobile)),
-        (3, _mobile("edx.video.stopped", mobile)),
-        (4, _mobile("edx.video.position.changed", mobile_seek)),
-        (2, _mobile("edx.video.completed", mobile)),
-        (1, _mobile("edx.video.transcript.shown", mobile)),
-        (1, _mobile("edx.video.transcript.hidden", mobile)),
+        (9, mobile("edx.video.played", on_phone)),
+        (7, mobile("edx.video.paused", on_phone)),
+        (3, mobile("edx.video.stopped", on_phone)),
+        (4, mobile("edx.video.position.changed", seek_on_phone)),
+        (2, mobile("edx.video.completed", on_phone)),
+        (1, mobile("edx.video.transcript.shown", on_phone)),
+        (1, mobile("edx.video.transcript.hidden", on_phone)),
     ]
 
 
 def _problems() -> list[tuple[int, Shape]]:
     second, third = "<<problem>>_3_1", "<<problem>>_4_1"
-    choice = _submission("multiplechoiceresponse", "<<choice>>", "Which of these holds?")
-    boxes = _submission("choiceresponse", ["choice_0", "<<choice>>"], "Select all that apply.")
-    number = _submission("numericalresponse", "<<number>>", "How many?", variant="3")
-    words = _submission("stringresponse", "<<answer>>", "In your own words: <<title>>")
-    essay = _submission("stringresponse", "<<essay>>", "Write an essay.")
-    menu = _submission("optionresponse", "<<choice>>", "Choose from the menu.")
+    choice = submission("multiplechoiceresponse", "<<choice>>", "Which of these holds?")
+    boxes = submission("choiceresponse", ["choice_0", "<<choice>>"], "Select all that apply.")
+    number = submission("numericalresponse", "<<number>>", "How many?", variant="3")
+    words = submission("stringresponse", "<<answer>>", "In your own words: <<title>>")
+    essay = submission("stringresponse", "<<essay>>", "Write an essay.")
+    menu = submission("optionresponse", "<<choice>>", "Choose from the menu.")
     return [
-        (25, _problem_check({_INPUT: choice}, {_INPUT: "<<choice>>"})),
-        (10, _problem_check({_INPUT: boxes}, {_INPUT: ["choice_0", "<<choice>>"]})),
-        (12, _problem_check({_INPUT: number}, {_INPUT: "<<number>>"})),
-        (12, _problem_check({_INPUT: words}, {_INPUT: "<<answer>>"})),
-        (1, _problem_check({_INPUT: essay}, {_INPUT: "<<essay>>"})),
-        (8, _problem_check({_INPUT: choice, second: words}, {_INPUT: "<<choice>>", second: "<<answer>>"})),
+        (25, problem_check({INPUT: choice}, {INPUT: "<<choice>>"})),
+        (10, problem_check({INPUT: boxes}, {INPUT: ["choice_0", "<<choice>>"]})),
+        (12, problem_check({INPUT: number}, {INPUT: "<<number>>"})),
+        (12, problem_check({INPUT: words}, {INPUT: "<<answer>>"})),
+        (1, problem_check({INPUT: essay}, {INPUT: "<<essay>>"})),
+        (8, problem_check({INPUT: choice, second: words}, {INPUT: "<<choice>>", second: "<<answer>>"})),
         (
             6,
-            _problem_check(
-                {_INPUT: menu, second: number, third: boxes}, {_INPUT: "<<choice>>", second: "<<number>>"}
+            problem_check(
+                {INPUT: menu, second: number, third: boxes}, {INPUT: "<<choice>>", second: "<<number>>"}
             ),
         ),
-        (50, _browser("problem_check", _ANSWER_FORM)),
+        (50, browser("problem_check", ANSWER_FORM)),
         (
             10,
-            _browser(
-                "problem_check", f"{_ANSWER_FORM}&input_{second}%5B%5D=choice_1&input_{second}%5B%5D=choice_2"
+            browser(
+                "problem_check", f"{ANSWER_FORM}&input_{second}%5B%5D=choice_1&input_{second}%5B%5D=choice_2"
             ),
         ),
         (
             10,
-            _browser(
-                "problem_check", _ANSWER_FORM, referer=f"<<root>>{_COURSEWARE}?activate_block_id={_PROBLEM}"
+            browser(
+                "problem_check", ANSWER_FORM, referer=f"<<root>>{COURSEWARE}?activate_block_id={PROBLEM}"
             ),
         ),
-        (12, _server("showanswer", {"problem_id": _PROBLEM}, _HANDLER + "problem_show", module=True)),
+        (12, server("showanswer", {"problem_id": PROBLEM}, HANDLER + "problem_show", module=True)),
         (
             4,
-            _server(
+            server(
                 "edx.problem.hint.demandhint_displayed",
                 {
-                    "module_id": _PROBLEM,
+                    "module_id": PROBLEM,
                     "hint_index": "<<#hint>>",
                     "hint_len": 3,
                     "hint_text": "Think of <<title>>.",
                 },
-                _HANDLER + "hint_button",
+                HANDLER + "hint_button",
                 module=True,
             ),
         ),
@@ -333,37 +157,35 @@ def _problems() -> list[tuple[int, Shape]]:
 
 def _navigation() -> list[tuple[int, Shape]]:
     place = {
-        "id": _SEQUENTIAL,
+        "id": SEQUENTIAL,
         "current_tab": "<<#tab>>",
         "tab_count": "<<#tabs>>",
         "widget_placement": "top",
     }
     outline = {
-        "target_url": "<<root>>" + _COURSEWARE,
+        "target_url": "<<root>>" + COURSEWARE,
         "target_name": "<<title_in_payload>>",
         "widget_placement": "outline",
     }
     link = {
-        "current_url": "<<root>>" + _COURSEWARE,
+        "current_url": "<<root>>" + COURSEWARE,
         "target_url": "https://docs.example.org/reading/<<vertical>>?from=lms",
     }
     return [
-        (50, _browser("edx.ui.lms.sequence.next_selected", embedded(place))),
+        (50, browser("edx.ui.lms.sequence.next_selected", embedded(place))),
         (
             12,
-            _browser(
+            browser(
                 "edx.ui.lms.sequence.previous_selected", embedded({**place, "widget_placement": "bottom"})
             ),
         ),
         (
             30,
-            _browser(
-                "edx.ui.lms.sequence.tab_selected", embedded({**place, "target_tab": "<<#target_tab>>"})
-            ),
+            browser("edx.ui.lms.sequence.tab_selected", embedded({**place, "target_tab": "<<#target_tab>>"})),
         ),
-        (6, _browser("edx.ui.lms.outline.selected", embedded(outline))),
-        (3, _browser("edx.ui.lms.sequence.outline.selected", embedded(outline))),
-        (6, _browser("edx.ui.lms.link_clicked", embedded(link))),
+        (6, browser("edx.ui.lms.outline.selected", embedded(outline))),
+        (3, browser("edx.ui.lms.sequence.outline.selected", embedded(outline))),
+        (6, browser("edx.ui.lms.link_clicked", embedded(link))),
     ]
 
 
@@ -372,15 +194,15 @@ def _progress() -> list[tuple[int, Shape]]:
         "user_id": "<<#user_id>>",
         "course_id": "<<course>>",
         "context_key": "<<course>>",
-        "block_id": _USAGE.format("html"),
+        "block_id": USAGE.format("html"),
         "block_type": "html",
         "completion": "<<#completion>>",
         "is_new": True,
     }
-    graded = {"user_id": "<<user_id>>", "course_id": "<<course>>", **_TRANSACTION}
+    graded = {"user_id": "<<user_id>>", "course_id": "<<course>>", **TRANSACTION}
     subsection = {
         **graded,
-        "block_id": _SEQUENTIAL,
+        "block_id": SEQUENTIAL,
         "course_version": "<<hex24>>",
         "weighted_total_earned": "<<#earned>>",
         "weighted_total_possible": "<<#possible>>",
@@ -398,20 +220,20 @@ def _progress() -> list[tuple[int, Shape]]:
         "percent_grade": "<<#percent>>",
         "letter_grade": "<<letter>>",
     }
-    outcome = {"user_id": "<<#user_id>>", "course_id": "<<course>>", **_TRANSACTION}
-    handler = _HANDLER + "problem_check"
+    outcome = {"user_id": "<<#user_id>>", "course_id": "<<course>>", **TRANSACTION}
+    handler = HANDLER + "problem_check"
     return [
         (
             80,
-            _server(
+            server(
                 "edx.completion.block_completion.changed", completion, "/api/completion/v1/completion-batch"
             ),
         ),
-        (40, _server("edx.grades.subsection.grade_calculated", subsection, handler)),
-        (35, _server("edx.grades.course.grade_calculated", course, handler)),
-        (1, _server("edx.course.grade.passed.first_time", outcome, handler)),
-        (2, _server("edx.course.grade.now_passed", outcome, handler)),
-        (2, _server("edx.course.grade.now_failed", outcome, handler)),
+        (40, server("edx.grades.subsection.grade_calculated", subsection, handler)),
+        (35, server("edx.grades.course.grade_calculated", course, handler)),
+        (1, server("edx.course.grade.passed.first_time", outcome, handler)),
+        (2, server("edx.course.grade.now_passed", outcome, handler)),
+        (2, server("edx.course.grade.now_failed", outcome, handler)),
     ]
 
 
@@ -420,13 +242,13 @@ def _enrollments() -> list[tuple[int, Shape]]:
     about = "<<root>>/courses/<<course>>/about"
     by_staff = "/courses/<<course>>/instructor/api/students_update_enrollment"
     return [
-        (8, _server("edx.course.enrollment.activated", enrollment, "/change_enrollment", referer=about)),
-        (3, _server("edx.course.enrollment.activated", enrollment, by_staff, acting="staff")),
-        (2, _server("edx.course.enrollment.deactivated", enrollment, "/change_enrollment", referer=about)),
-        (1, _server("edx.course.enrollment.deactivated", enrollment, by_staff, acting="staff")),
+        (8, server("edx.course.enrollment.activated", enrollment, "/change_enrollment", referer=about)),
+        (3, server("edx.course.enrollment.activated", enrollment, by_staff, acting="staff")),
+        (2, server("edx.course.enrollment.deactivated", enrollment, "/change_enrollment", referer=about)),
+        (1, server("edx.course.enrollment.deactivated", enrollment, by_staff, acting="staff")),
         (
             2,
-            _server(
+            server(
                 "edx.course.enrollment.mode_changed", enrollment, "/api/commerce/v0/baskets/", referer=about
             ),
         ),
@@ -438,7 +260,7 @@ def _exams() -> list[tuple[int, Shape]]:
     for exam in ("timed", "practice", "proctored"):
         created = {
             "exam_id": 7,
-            "exam_content_id": _SEQUENTIAL,
+            "exam_content_id": SEQUENTIAL,
             "exam_name": "<<title>>",
             "exam_default_time_limit_mins": 90,
             "exam_is_proctored": exam == "proctored",
@@ -461,9 +283,9 @@ def _exams() -> list[tuple[int, Shape]]:
             "attempt_event_elapsed_time_secs": "<<#seconds>>",
         }
         path = "/api/edx_proctoring/v1/proctored_exam/attempt"
-        kinds.append((2, _server(f"edx.special_exam.{exam}.attempt.created", created, path)))
+        kinds.append((2, server(f"edx.special_exam.{exam}.attempt.created", created, path)))
         kinds.append(
-            (2, _server(f"edx.special_exam.{exam}.attempt.submitted", submitted, path + "/<<attempt>>"))
+            (2, server(f"edx.special_exam.{exam}.attempt.submitted", submitted, path + "/<<attempt>>"))
         )
     return kinds
 
@@ -495,7 +317,7 @@ def _forum() -> list[tuple[int, Shape]]:
     report = {"content_type": "Post", "target_username": "<<staff_name>>"}
 
     def at(path: str, name: str, event: Mapping[str, object]) -> Shape:
-        return _server(
+        return server(
             f"edx.forum.{name}", event, path, referer="<<root>>/courses/<<course>>/discussion/forum/"
         )
 
@@ -530,57 +352,57 @@ def _forum() -> list[tuple[int, Shape]]:
 
 def _page_views() -> list[tuple[int, Shape]]:
     """Page views; some have a transformable event's name in their path or payload, which must fool nobody."""
-    form = {f"input_{_INPUT}": ["<<choice>>"]}
+    form = {f"input_{INPUT}": ["<<choice>>"]}
     return [
-        (60, _page_view(_COURSEWARE, get={"child": ["first"]})),
+        (60, page_view(COURSEWARE, get={"child": ["first"]})),
         (
             40,
-            _page_view(
-                f"/xblock/{_USAGE.format('vertical')}", get={"view": ["student_view"], "show_title": ["0"]}
+            page_view(
+                f"/xblock/{USAGE.format('vertical')}", get={"view": ["student_view"], "show_title": ["0"]}
             ),
         ),
-        (40, _page_view(_HANDLER + "problem_check", post=form)),
-        (30, _page_view(_HANDLER + "problem_get")),
-        (20, _page_view(_HANDLER + "problem_show")),
-        (30, _page_view("/courses/<<course>>/course/")),
-        (25, _page_view("/api/courseware/course/<<course>>", get={"browser_timezone": ["Europe/Lisbon"]})),
-        (25, _page_view("/api/course_home/outline/<<course>>")),
+        (40, page_view(HANDLER + "problem_check", post=form)),
+        (30, page_view(HANDLER + "problem_get")),
+        (20, page_view(HANDLER + "problem_show")),
+        (30, page_view("/courses/<<course>>/course/")),
+        (25, page_view("/api/courseware/course/<<course>>", get={"browser_timezone": ["Europe/Lisbon"]})),
+        (25, page_view("/api/course_home/outline/<<course>>")),
         (
             20,
-            _page_view(
-                f"/courses/<<course>>/xblock/{_USAGE.format('video')}/handler/transcript/translation/en"
+            page_view(
+                f"/courses/<<course>>/xblock/{USAGE.format('video')}/handler/transcript/translation/en"
             ),
         ),
         (
             20,
-            _page_view(
-                f"/courses/<<course>>/xblock/{_USAGE.format('video')}/handler/xmodule_handler/save_user_state"
+            page_view(
+                f"/courses/<<course>>/xblock/{USAGE.format('video')}/handler/xmodule_handler/save_user_state"
             ),
         ),
-        (15, _page_view("/courses/<<course>>/progress")),
-        (12, _page_view("/courses/<<course>>/discussion/forum/", get={"ajax": ["1"], "page": ["1"]})),
-        (15, _page_view("/dashboard")),
+        (15, page_view("/courses/<<course>>/progress")),
+        (12, page_view("/courses/<<course>>/discussion/forum/", get={"ajax": ["1"], "page": ["1"]})),
+        (15, page_view("/dashboard")),
         (
             8,
-            _page_view(
+            page_view(
                 "/api/user/v2/account/login_session/",
                 post={"email_or_username": ["<<email>>"], "next": ["/dashboard"]},
             ),
         ),
         (
             6,
-            _page_view(
+            page_view(
                 "/search/course_discovery/", post={"search_string": ["play_video"], "page_index": ["0"]}
             ),
         ),
         (
             6,
-            _page_view(
+            page_view(
                 "/courses/<<course>>/instructor/api/list_course_role_members", post={"rolename": ["staff"]}
             ),
         ),
-        (10, _page_view("/event", post={"event_type": ["play_video"], "event": ['{"name": "play_video"}']})),
-        (12, _without_name(_page_view("/courses/<<course>>/jump_to_id/<<vertical>>"))),
+        (10, page_view("/event", post={"event_type": ["play_video"], "event": ['{"name": "play_video"}']})),
+        (12, without_name(page_view("/courses/<<course>>/jump_to_id/<<vertical>>"))),
     ]
 
 
@@ -589,17 +411,17 @@ def _other_events() -> list[tuple[int, Shape]]:
     bookmark = {
         "bookmark_id": "<<username>>,<<block>>",
         "component_type": "vertical",
-        "component_usage_id": _USAGE.format("vertical"),
+        "component_usage_id": USAGE.format("vertical"),
         "course_id": "<<course>>",
     }
-    goto = {"old": "<<#tab>>", "new": "<<#target_tab>>", "id": _SEQUENTIAL}
+    goto = {"old": "<<#tab>>", "new": "<<#target_tab>>", "id": SEQUENTIAL}
     submitted = {
         "user_id": "<<user_id>>",
         "course_id": "<<course>>",
-        "problem_id": _PROBLEM,
+        "problem_id": PROBLEM,
         "weighted_earned": "<<#earned>>",
         "weighted_possible": "<<#possible>>",
-        **_TRANSACTION,
+        **TRANSACTION,
     }
     assessed = {
         "submission_uuid": "<<uuid>>",
@@ -610,7 +432,7 @@ def _other_events() -> list[tuple[int, Shape]]:
     }
     video = embedded({"id": "<<video>>", "code": "html5", "duration": "<<#duration>>"})
     scrolled = {"chapter": "/static/book.pdf", "page": "<<#tab>>", "direction": "down"}
-    graded = embedded({"problem": f"input_{_INPUT}", "message": "play_video"})
+    graded = embedded({"problem": f"input_{INPUT}", "message": "play_video"})
     setting = {"user_id": "<<#user_id>>", "setting": "email", "old": "<<email>>", "new": "new.<<email>>"}
     viewed = {"user_id": "<<#user_id>>", "page": "account", "visibility": None}
     listed = {"bookmarks_count": 3, "page_size": 10, "page_number": 1, "list_type": "per_course"}
@@ -620,33 +442,33 @@ def _other_events() -> list[tuple[int, Shape]]:
     searched = {"query": "<<answer>>", "page": 1, "total_results": 4, "corrected_text": ""}
     cohort = {"cohort_id": 12, "cohort_name": "<<title>>", "user_id": "<<#user_id>>"}
     certificate = {"certificate_id": "<<hex>>", "certificate_url": home}
-    bookmarks, check = "/api/bookmarks/v1/bookmarks/", _HANDLER + "problem_check"
+    bookmarks, check = "/api/bookmarks/v1/bookmarks/", HANDLER + "problem_check"
     return [
-        (60, _browser("page_close", "{}")),
-        (12, _without_name(_browser("page_close", "{}"))),
-        (30, _browser("problem_graded", graded)),
-        (20, _browser("problem_show", embedded({"problem": _PROBLEM}))),
-        (8, _browser("problem_save", _ANSWER_FORM)),
-        (6, _browser("problem_reset", _ANSWER_FORM)),
-        (15, _browser("seq_next", embedded(goto))),
-        (8, _browser("seq_prev", embedded(goto))),
-        (10, _without_name(_browser("seq_goto", embedded(goto)))),
-        (4, _browser("edx.video.language_menu.shown", video)),
-        (4, _browser("edx.video.language_menu.hidden", video)),
-        (3, _browser("textbook.pdf.page.scrolled", embedded(scrolled))),
-        (25, _server("edx.grades.problem.submitted", submitted, check, module=True)),
-        (6, _server("edx.problem.completed", {}, check, module=True)),
-        (8, _server("edx.bookmark.listed", listed, bookmarks)),
-        (5, _server("edx.bookmark.added", bookmark, bookmarks)),
-        (4, _server("edx.bookmark.accessed", bookmark, _COURSEWARE)),
-        (8, _server("edx.user.settings.viewed", viewed, "/account/settings")),
-        (2, _server("edx.user.settings.changed", setting, "/api/user/v1/accounts/<<username>>")),
-        (6, _server("edx.course.tool.accessed", tool, "/event")),
-        (6, _server("edx.course.home.resume_course.clicked", resumed, "/event")),
-        (4, _server("edx.forum.searched", searched, "/event")),
-        (3, _server("edx.cohort.user_added", cohort, "/event")),
-        (2, _server("edx.certificate.created", certificate, "/event")),
-        (1, _server("openassessmentblock.create_submission", assessed, _HANDLER + "submit", module=True)),
+        (60, browser("page_close", "{}")),
+        (12, without_name(browser("page_close", "{}"))),
+        (30, browser("problem_graded", graded)),
+        (20, browser("problem_show", embedded({"problem": PROBLEM}))),
+        (8, browser("problem_save", ANSWER_FORM)),
+        (6, browser("problem_reset", ANSWER_FORM)),
+        (15, browser("seq_next", embedded(goto))),
+        (8, browser("seq_prev", embedded(goto))),
+        (10, without_name(browser("seq_goto", embedded(goto)))),
+        (4, browser("edx.video.language_menu.shown", video)),
+        (4, browser("edx.video.language_menu.hidden", video)),
+        (3, browser("textbook.pdf.page.scrolled", embedded(scrolled))),
+        (25, server("edx.grades.problem.submitted", submitted, check, module=True)),
+        (6, server("edx.problem.completed", {}, check, module=True)),
+        (8, server("edx.bookmark.listed", listed, bookmarks)),
+        (5, server("edx.bookmark.added", bookmark, bookmarks)),
+        (4, server("edx.bookmark.accessed", bookmark, COURSEWARE)),
+        (8, server("edx.user.settings.viewed", viewed, "/account/settings")),
+        (2, server("edx.user.settings.changed", setting, "/api/user/v1/accounts/<<username>>")),
+        (6, server("edx.course.tool.accessed", tool, "/event")),
+        (6, server("edx.course.home.resume_course.clicked", resumed, "/event")),
+        (4, server("edx.forum.searched", searched, "/event")),
+        (3, server("edx.cohort.user_added", cohort, "/event")),
+        (2, server("edx.certificate.created", certificate, "/event")),
+        (1, server("openassessmentblock.create_submission", assessed, HANDLER + "submit", module=True)),
     ]
 
 

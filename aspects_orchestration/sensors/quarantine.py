@@ -11,15 +11,10 @@ from aspects_orchestration.partitions import months
 from aspects_orchestration.replay.arrivals import Position, sweep
 from aspects_orchestration.resources.clickhouse import ClickHouseResource
 from aspects_orchestration.resources.log_storage import LogStorageResource
+from aspects_orchestration.sensors.runs_under_way import is_under_way
 from aspects_orchestration.settings import load_settings
 
 _REPLAY = {"ops": {"xapi_events_all": {"config": {"source": "quarantine"}}}}
-_UNDER_WAY = [
-    dg.DagsterRunStatus.QUEUED,
-    dg.DagsterRunStatus.NOT_STARTED,
-    dg.DagsterRunStatus.STARTING,
-    dg.DagsterRunStatus.STARTED,
-]
 
 
 def replay_quarantine() -> dg.SensorDefinition:
@@ -57,7 +52,7 @@ def replay_quarantine() -> dg.SensorDefinition:
                 run_config=_REPLAY,
             )
             for one in found.arrivals
-            if not _under_way(context.instance, one.month)
+            if not is_under_way(context.instance, backfill_xapi_events_all.name, one.month)
         ]
         for one in found.arrivals:
             context.log.info(
@@ -72,12 +67,3 @@ def replay_quarantine() -> dg.SensorDefinition:
         return dg.SensorResult(skip_reason=why, cursor=cursor)
 
     return look
-
-
-def _under_way(instance: dg.DagsterInstance, month: str) -> bool:
-    filters = dg.RunsFilter(
-        job_name=backfill_xapi_events_all.name,
-        tags={"dagster/partition": month},
-        statuses=_UNDER_WAY,
-    )
-    return instance.get_runs_count(filters) > 0

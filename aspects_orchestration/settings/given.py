@@ -209,6 +209,7 @@ class Given(BaseSettings):
     archive_object_lock: Annotated[ObjectLock, one_of("none", "governance", "compliance")] = _setting(
         "ASPECTS_ARCHIVE_OBJECT_LOCK",
         "S3 Object Lock of what is sealed: `none`, `governance` or `compliance`. The bucket must have it switched on.",
+        "none: no lock",
         default="none",
     )
     archive_object_lock_days: Annotated[int, whole_number(1, 36500, "a number of days")] | None = _setting(
@@ -267,6 +268,12 @@ class Given(BaseSettings):
     first_month: Annotated[str, AfterValidator(month), BeforeValidator(stripped)] = _setting(
         "ASPECTS_FIRST_MONTH", "The first partition, YYYY-MM.", default="2020-01"
     )
+    rpo_hours: Annotated[int, whole_number(1, 10**5, "a number of hours")] = _setting(
+        "ASPECTS_RPO_HOURS",
+        "How many hours of tracking logs may be lost with the LMS's storage: no more may lie between the newest sealed line "
+        "and now. Checked with restore drills.",
+        default=48,
+    )
     transform_workers: Annotated[int, whole_number(1, 4096, "a number of workers")] | None = _setting(
         "ASPECTS_TRANSFORM_WORKERS",
         "Processes that transform events within one partition.",
@@ -281,6 +288,12 @@ class Given(BaseSettings):
         "ASPECTS_MAX_LINE_BYTES",
         "A longer line is quarantined without being held in memory. Bytes.",
         default=16 * 1024 * 1024,
+    )
+    replay_gaps: _Boolean = _setting(
+        "ASPECTS_REPLAY_GAPS",
+        "Let the sensor `xapi_gaps`, where it is switched on, replay the hours that fall short (docs/gaps.md).",
+        "false",
+        default=False,
     )
     alert_urls: (
         Annotated[SecretStr, AfterValidator(apprise_urls), BeforeValidator(verbatim), BeforeValidator(listed)]

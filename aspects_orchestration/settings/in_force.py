@@ -88,9 +88,11 @@ class Settings:
     lms_rows_per_second: int
     course_blocks_uri: str | None
     first_month: str
+    rpo_hours: int
     transform_workers: int
     transform_engine: TransformEngine
     max_line_bytes: int
+    replay_gaps: bool
     alert_urls: tuple[SecretStr, ...]
     origins: Mapping[str, str] = field(default_factory=dict, repr=False, hash=False, compare=False)
     inputs: Mapping[str, str] = field(default_factory=dict, repr=False, hash=False, compare=False)
@@ -190,9 +192,11 @@ def effective_settings(settings: Settings) -> tuple[EffectiveSetting, ...]:
         "ASPECTS_LMS_ROWS_PER_SECOND": str(settings.lms_rows_per_second),
         "ASPECTS_COURSE_BLOCKS": settings.course_blocks_uri or "",
         "ASPECTS_FIRST_MONTH": settings.first_month,
+        "ASPECTS_RPO_HOURS": str(settings.rpo_hours),
         "ASPECTS_TRANSFORM_WORKERS": str(settings.transform_workers),
         "ASPECTS_TRANSFORM_ENGINE": settings.transform_engine,
         "ASPECTS_MAX_LINE_BYTES": str(settings.max_line_bytes),
+        "ASPECTS_REPLAY_GAPS": str(settings.replay_gaps).lower(),
         "ASPECTS_ALERT_URLS": ",".join(MASK for _ in settings.alert_urls),
     }
     names = [*NAMES, *(name for name in values if name not in NAMES)]

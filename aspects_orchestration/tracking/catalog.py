@@ -20,9 +20,10 @@ if TYPE_CHECKING:
     from aspects_orchestration.tracking.stores import LogFile
 
 #: Raised whenever a change of the reader may find other events, or other times, in the same bytes.
-READER = "1"
+READER = "2"
 _BATCH = 10_000
-_HOUR_MICROS = 3_600_000_000
+#: Microseconds of an hour.
+HOUR_MICROS = 3_600_000_000
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ def _judge(batch: list[LogFile], lookup: Lookup, window: Window) -> Iterator[tup
 
 def hour_of(moment_micros: int) -> int:
     """Hours from 1970-01-01 UTC to a moment in microseconds."""
-    return moment_micros // _HOUR_MICROS
+    return moment_micros // HOUR_MICROS
 
 
 def hour_range(window: Window) -> tuple[int, int]:

@@ -74,6 +74,8 @@ _CRI: Final = re.compile(
     rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)"
     rb" (stdout|stderr) ([PF])(?::[A-Za-z0-9:]+)?(?: |(?=\r?\n?\Z))"
 )
+#: What Fluent Bit's file output writes around a record by default: the tag, and a list of a time and the record.
+_IN_A_LIST: Final = re.compile(rb"[^\s{\[]+: \[\d{1,12}(?:\.\d{1,9})?, (?=\{)")
 _LOGGED: Final = re.compile(rb"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d[,.]\d+ [A-Z]+ ")
 _DOCKER_KEYS: Final = frozenset({"log", "stream", "time", "attrs"})
 
@@ -372,6 +374,11 @@ def _read_object(text: bytes, depth: int) -> Found:
 
 def _read_behind_prefix(text: bytes, depth: int) -> Found:
     """Try the objects in a line one by one; a prefix may hold braces, and even objects, of its own."""
+    listed = _IN_A_LIST.match(text)
+    if listed is not None and text.endswith(b"}]"):
+        found = _read_object(text[listed.end() : -1], depth)
+        if found[0] is not None:
+            return found
     marker = text.find(_TRACKING)
     is_tracking = _EVIDENCE.search(text) is not None
     behind = 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -43,6 +43,7 @@ _RUN_COLUMNS = (
     "expected_hash",
     "sample_modulus",
 )
+_HOUR_COLUMNS = ("target", "hour", "lines", "statements", "run_id", "loaded_at")
 #: Up to so many ids of a load are kept, to look for each of them later.
 SAMPLED_IDS = 65_536
 
@@ -114,18 +115,29 @@ def remember_files(
 
 
 def store_summary(
-    warehouse: Warehouse, database: str, prefix: str
+    warehouse: Warehouse, database: str, prefix: str, *, apart: str = ""
 ) -> tuple[int, int, int, int, datetime | None, datetime | None]:
-    """Of the cataloged files under a prefix: files, bytes as stored, lines, undated lines, first and last event."""
+    """Of the cataloged files under a prefix: files, bytes as stored, lines, undated lines, first and last event.
+
+    Args:
+        apart: another prefix, of files that are not counted; '' for none.
+    """
     files, size, lines, undated, first, last = warehouse.row(
-        "catalog_summary", database=database, prefix=prefix
+        "catalog_summary", database=database, prefix=prefix, apart=apart
     )
     return int(files), int(size), int(lines), int(undated), moment(first), moment(last)
 
 
-def catalog_by_month(warehouse: Warehouse, database: str) -> list[tuple[str, int, int]]:
-    """Transformable lines and files by month, as the catalog has them."""
-    rows = warehouse.rows("catalog_months", database=database)
+def catalog_by_month(
+    warehouse: Warehouse, database: str, prefixes: Sequence[str] = ("",), *, apart: str = ""
+) -> list[tuple[str, int, int]]:
+    """Transformable lines and files by month, as the catalog has them.
+
+    Args:
+        prefixes: of the files that are counted; every file by default.
+        apart: a prefix of files that are not; '' for none.
+    """
+    rows = warehouse.rows("catalog_months", database=database, prefixes=list(prefixes), apart=apart)
     return [(str(month), int(lines), int(files)) for month, lines, files in rows]
 
 
@@ -198,6 +210,48 @@ def end_unfinished(warehouse: Warehouse, database: str, target: str, month: str)
     warehouse.run(
         "runs_end_unfinished", database=database, target=target, month=month, run_id=warehouse.run_id
     )
+
+
+def statements_by_hour(warehouse: Warehouse, database: str, table: str, window: Window) -> dict[int, int]:
+    """Statements of a stretch of time by hour (hours since 1970-01-01 UTC); hours without any are left out."""
+    rows = warehouse.rows(
+        "statements_by_hour", database=database, table=table, start=window.start_micros, end=window.end_micros
+    )
+    return {int(hour): int(statements) for hour, statements in rows}
+
+
+def remember_hours(
+    warehouse: Warehouse,
+    database: str,
+    target: str,
+    hours: Mapping[int, tuple[int, int]],
+    now: datetime,
+) -> None:
+    """Write what a load found in each hour.
+
+    Args:
+        warehouse: its run id is the load's.
+        database: the project's own.
+        target: the raw table as `database.table`.
+        hours: lines that it read, and statements that stood in the table afterwards, by hour since 1970-01-01 UTC.
+        now: the time, with zone.
+    """
+    rows = [
+        (target, hour, lines, statements, warehouse.run_id, now)
+        for hour, (lines, statements) in sorted(hours.items())
+    ]
+    _insert(warehouse, database, "loaded_hours", _HOUR_COLUMNS, rows)
+
+
+def hours_loaded(
+    warehouse: Warehouse, database: str, target: str, window: Window
+) -> dict[int, tuple[int, int]]:
+    """What `remember_hours` wrote last of each hour that touches a stretch of time."""
+    first, end = hour_range(window)
+    rows = warehouse.rows(
+        "loaded_hours_read", database=database, target=target, first_hour=first, end_hour=end
+    )
+    return {int(hour): (int(lines), int(statements)) for hour, lines, statements in rows}
 
 
 def sample_modulus(ids: int) -> int:

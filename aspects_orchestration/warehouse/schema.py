@@ -25,7 +25,16 @@ EVENT_SINK_TABLES = (
     "taxonomy",
     "object_tag",
 )
-ORCHESTRATION_TABLES = ("runs", "expected_ids", "tracking_log_catalog", "lms_copies", "retention_log")
+ORCHESTRATION_TABLES = (
+    "runs",
+    "expected_ids",
+    "tracking_log_catalog",
+    "lms_copies",
+    "retention_log",
+    "loaded_hours",
+    "recoveries",
+    "drills",
+)
 FUNCTIONS = ("get_org_from_course_url", "get_org_from_ccx_course_url")
 
 # Error codes of the server: src/Common/ErrorCodes.cpp of ClickHouse.
@@ -33,6 +42,11 @@ _ACCESS_DENIED = 497
 _CLUSTER_ERRORS = frozenset(
     {139, 170, 225, 701}
 )  # no such element in the configuration, bad get, no Keeper, no cluster
+
+
+def drill_database(orchestration_database: str) -> str:
+    """The scratch database of a site's restore drills; it stands only while one runs."""
+    return "aspects_drill_" + orchestration_database
 
 
 @dataclass(frozen=True)
@@ -246,6 +260,7 @@ def pipeline_grants(names: SchemaNames, *, cluster: str = "") -> list[str]:
         "xapi_events_all": names.xapi_table,
         "event_sink": names.event_sink_database,
         "aspects_orchestration": names.orchestration_database,
+        "aspects_drill_aspects_orchestration": drill_database(names.orchestration_database),
         "reporting": "reporting",
     }
 

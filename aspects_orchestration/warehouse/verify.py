@@ -5,7 +5,7 @@ Answers come from ClickHouse and from the record of the last load; nothing is re
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -287,3 +287,21 @@ def _ids(warehouse: Warehouse, month: Month, window: Window) -> tuple[int, int, 
         found = warehouse.row("check_event_ids", modulus=modulus, remainder=remainder, **month.bounds(window))
         rows, ids, ids_hash = rows + found[0], ids + found[1], ids_hash ^ found[2]
     return rows, ids, ids_hash
+
+
+def answers(
+    warehouse: Warehouse, month: Month, names: Collection[str] | None = None
+) -> Iterator[tuple[str, Finding]]:
+    """Ask about a month: each question's name and answer, one that could not be asked answered with why.
+
+    Args:
+        warehouse: a connection.
+        month: of the raw table.
+        names: of the questions; None for all.
+    """
+    for name, ask in QUESTIONS.items():
+        if names is None or name in names:
+            try:
+                yield name, ask(warehouse, month)
+            except AspectsError as error:
+                yield name, Finding(False, str(error))

@@ -5,7 +5,8 @@ from __future__ import annotations
 import io
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, BinaryIO, Final
+from functools import cache
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, cast
 
 from aspects_orchestration.errors import AspectsError, LogStoreError
 from aspects_orchestration.tracking.stores.reading import (
@@ -95,12 +96,14 @@ class S3Store:
         return self._made_reader
 
     def _make_client(self, attempts: int) -> S3Client:
-        import boto3
         from botocore.config import Config
+        from botocore.session import get_session
 
         try:
-            # Not boto3's own session: that one keeps the first credentials it has seen.
-            return boto3.session.Session().client(
+            # A session of its own each time: one that is kept keeps the first credentials it has seen.
+            session = get_session()
+            session.register_component("data_loader", _models())
+            client = session.create_client(
                 "s3",
                 endpoint_url=self._options.endpoint_url,
                 region_name=self._options.region,
@@ -113,6 +116,7 @@ class S3Store:
                     response_checksum_validation="when_required",
                 ),
             )
+            return cast("S3Client", client)
         except Exception as error:
             raise self._error(error, self.uri) from None
 
@@ -269,6 +273,14 @@ class S3Store:
         code = error_code(error)
         what = f"{uri} cannot be {doing}: {_cause(error)}"
         return LogStoreError(what, do=_s3_advice(error, code, doing, self._setting))
+
+
+@cache
+def _models() -> Any:
+    """What botocore knows of S3: reading it takes longer than all else about a client, and it is always the same."""
+    from botocore.loaders import create_loader
+
+    return create_loader()
 
 
 def _s3_advice(error: Exception, code: str, doing: str, setting: str) -> str:

@@ -1,0 +1,1 @@
+"""Getting statements back: a window of time, or everything."""
