@@ -263,6 +263,7 @@ def test_verifying_and_releasing_take_this_config(repository: dg.RepositoryDefin
     for job, config in (("verify_archive", VERIFY_CONFIG), ("release_archived_logs", APPLY_CONFIG)):
         (op,) = repository.get_job(job).graph.node_defs
         assert isinstance(op, dg.OpDefinition)
+        assert set(op.config_schema.config_type.fields) == config  # type: ignore[union-attr]
 
 
 def test_looking_for_gaps_takes_this_config(repository: dg.RepositoryDefinition) -> None:
