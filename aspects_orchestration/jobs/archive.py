@@ -14,7 +14,7 @@ import orjson
 from aspects_orchestration.archive.seal import index_of
 from aspects_orchestration.archive.status import status_of
 from aspects_orchestration.archive.subset import SubsetError, parse_subset
-from aspects_orchestration.archive.verify import THREADS, verify
+from aspects_orchestration.archive.verify import verify
 from aspects_orchestration.errors import AspectsError, SettingsError
 from aspects_orchestration.settings import Settings, load_settings
 from aspects_orchestration.tracking.stores import S3Options
@@ -53,13 +53,19 @@ def _parser() -> argparse.ArgumentParser:
     )
     check.add_argument("--day", type=date.fromisoformat, help="one day only, such as 2024-05-01")
     check.add_argument(
-        "--threads", type=int, default=THREADS, help=f"objects read at once; default {THREADS}"
+        "--threads", type=_at_least_one, help="objects read at once; default: as many as suit the storage"
     )
     check.add_argument("--seed", default="", help="draws the same share again; default another each time")
     check.add_argument("--json", action="store_true", help="print JSON")
     status = commands.add_parser("status", help="days, bytes, newest line, RPO")
     status.add_argument("--json", action="store_true", help="print JSON")
     return parser
+
+
+def _at_least_one(text: str) -> int:
+    if int(text) < 1:
+        raise ValueError
+    return int(text)
 
 
 def _verify(settings: Settings, options: argparse.Namespace) -> int:
@@ -72,7 +78,7 @@ def _verify(settings: Settings, options: argparse.Namespace) -> int:
         seed=options.seed or datetime.now(UTC).isoformat(),
         day=options.day,
         known=index_of(settings, s3=s3).remembered(),
-        threads=max(1, options.threads),
+        threads=options.threads,
         say=lambda line: _write(sys.stderr, line),
     )
     if options.json:
