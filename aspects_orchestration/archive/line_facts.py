@@ -115,12 +115,13 @@ def _quickly(held: bytes, block: bytes) -> tuple[LineFacts, bytes] | None:
     facts = LineFacts(whole_to=len(held) + end)
     rest = block[end:]
     times: list[str] = []
+    is_ascii = held.isascii() and block.isascii()
     lines = io.BytesIO(block)
     lines.seek(first_end)
     for raw in chain((held + block[:first_end],), lines):
         start = usual_start(raw)
         # The decoder does not look at the bytes of texts that are not asked for.
-        if start >= 0 and (raw.isascii() or _is_utf8(raw)):
+        if start >= 0 and (is_ascii or raw.isascii() or _is_utf8(raw)):
             try:
                 times.append(_decode(raw[start:] if start else raw).time)
             except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
