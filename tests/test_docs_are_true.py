@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from aspects_orchestration.assets.event_sink import CopyConfig
+from aspects_orchestration.assets.tracking_log_archive import SealConfig
 from aspects_orchestration.assets.xapi_events_all import LoadConfig
 from aspects_orchestration.checks.personal_data import QUESTIONS as OF_PEOPLE
 from aspects_orchestration.checks.sealing import QUESTIONS as OF_SEALING
@@ -149,6 +150,11 @@ def test_every_config_of_a_load_is_explained() -> None:
     assert {name for cell in rows for name in cell.replace("`", "").split(", ")} == set(
         LoadConfig.model_fields
     )
+
+
+def test_every_config_of_a_seal_is_explained() -> None:
+    rows = _rows(ROOT / "docs/archive.md", "seal config")
+    assert set(rows) == set(SealConfig.model_fields)
 
 
 def test_every_config_of_a_copy_is_explained() -> None:
