@@ -18,6 +18,7 @@ from aspects_orchestration.archive.faults import KINDS
 from aspects_orchestration.archive.questions import QUESTIONS as OF_SEALED_DAYS
 from aspects_orchestration.archive.release_plan import KEPT
 from aspects_orchestration.assets.event_sink import CopyConfig
+from aspects_orchestration.assets.tracking_log_archive import SealConfig
 from aspects_orchestration.assets.xapi_events_all import LoadConfig
 from aspects_orchestration.checks.personal_data import QUESTIONS as OF_PEOPLE
 from aspects_orchestration.checks.sealing import QUESTIONS as OF_SEALING
@@ -186,6 +187,11 @@ def test_every_config_of_a_load_is_explained() -> None:
     assert {name for cell in rows for name in cell.replace("`", "").split(", ")} == set(
         LoadConfig.model_fields
     )
+
+
+def test_every_config_of_a_seal_is_explained() -> None:
+    rows = _rows(ROOT / "docs/archive.md", "seal config")
+    assert set(rows) == set(SealConfig.model_fields)
 
 
 def test_every_config_of_a_copy_is_explained() -> None:

@@ -66,7 +66,7 @@ def tracking_log_archive(days: dg.PartitionsDefinition) -> dg.AssetsDefinition:
                 settings,
                 date.fromisoformat(context.partition_key),
                 s3=s3,
-                run_id=context.run_id,
+                run_id=context.run.run_id,
                 now=now,
                 say=context.log.info,
                 dry_run=config.dry_run,

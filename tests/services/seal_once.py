@@ -1,8 +1,8 @@
 """Seal a day in this process: `python -m services.seal_once DAY [STEP [kill|wait]]`.
 
 At a step it kills itself as `kill -9` does, or says so and waits for a line on its standard input. Steps: `archive`,
-`archive created`, `object`, `object created`, `object read back`, `progress created`, `manifest`, `manifest created`, `manifest read back`; with `:2`
-behind it the second time that it gets there.
+`archive created`, `object`, `object created`, `object read back`, `progress`, `progress created`, `manifest`,
+`manifest created`, `manifest read back`; with `:2` behind it the second time that it gets there.
 """
 
 from __future__ import annotations

@@ -65,7 +65,7 @@ class SealSite:
 
     def __post_init__(self) -> None:
         self.archive = self.archive or str(self.folder / "archive")
-        self.logs.mkdir(exist_ok=True)
+        self.logs.mkdir(parents=True, exist_ok=True)
 
     @property
     def logs(self) -> Path:
