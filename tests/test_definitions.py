@@ -101,12 +101,12 @@ JOBS = {
     "empty_personal_data",
     "observe_retention",
     "observe_tracking_logs",
-    "release_archived_logs",
-    "verify_archive",
     "rotate_tracking_logs",
     "rebuild_all",
     "replay_window",
     "restore_drill",
+    "release_archived_logs",
+    "verify_archive",
 }
 SCHEDULES = {
     "check_xapi_gaps_daily": ("check_xapi_gaps", "0 5 * * *"),
@@ -117,7 +117,7 @@ SCHEDULES = {
     "observe_tracking_logs_nightly": ("observe_tracking_logs", "30 1 * * *"),
     "observe_retention_weekly": ("observe_retention", "0 3 * * 1"),
     "verify_archive_weekly": ("verify_archive", "0 8 * * 0"),
-    "rotate_tracking_logs_when_due": ("rotate_tracking_logs", "5 * * * *"),
+    "rotate_tracking_logs_when_due": ("rotate_tracking_logs", "55 * * * *"),
     "apply_retention_weekly": ("apply_retention", "0 4 * * 1"),
     "restore_drill_monthly": ("restore_drill", "0 5 3 * *"),
     "check_restore_drill_daily": ("check_restore_drill", "30 6 * * *"),
@@ -136,13 +136,13 @@ COPY_CONFIG = {
     "dry_run",
 }
 CONFIG = {"mode", "since", "until", "dry_run", "source", "allow_expired", "allow_loss", "verify"}
-VERIFY_CONFIG = {"read_data_subset", "day"}
 ROTATE_CONFIG = {"dry_run", "force", "wait_s"}
 LOG_CHECKS = {"live_log_is_rotated"}
 REPLAY_CONFIG = {"since", "until", "source", "dry_run", "allow_expired", "allow_loss"}
 REBUILD_CONFIG = {"source", "dry_run", "again", "allow_expired", "allow_loss", "lms_tables"}
 DRILL_CHECKS = {"drill_passed", "drill_is_recent", "rpo_within_bounds"}
 DRILL_CONFIG = {"day", "turn", "max_raw_gb", "dry_run"}
+VERIFY_CONFIG = {"read_data_subset", "day"}
 APPLY_CONFIG = {"dry_run", "plan"}
 GAPS_CONFIG = {"days", "lag_hours", "until", "tolerance", "at_least", "read_new"}
 SEAL_CONFIG = {"dry_run", "lateness_hours"}
@@ -259,13 +259,6 @@ def test_applying_retention_takes_this_config(repository: dg.RepositoryDefinitio
     assert set(op.config_schema.config_type.fields) == APPLY_CONFIG  # type: ignore[union-attr]
 
 
-def test_verifying_and_releasing_take_this_config(repository: dg.RepositoryDefinition) -> None:
-    for job, config in (("verify_archive", VERIFY_CONFIG), ("release_archived_logs", APPLY_CONFIG)):
-        (op,) = repository.get_job(job).graph.node_defs
-        assert isinstance(op, dg.OpDefinition)
-        assert set(op.config_schema.config_type.fields) == config  # type: ignore[union-attr]
-
-
 def test_looking_for_gaps_takes_this_config(repository: dg.RepositoryDefinition) -> None:
     (op,) = repository.get_job("check_xapi_gaps").graph.node_defs
     assert isinstance(op, dg.OpDefinition)
@@ -283,6 +276,13 @@ def test_recovery_takes_this_config_and_queues_where_loads_do(repository: dg.Rep
         (op,) = repository.get_job(job).graph.node_defs
         assert isinstance(op, dg.OpDefinition)
         assert op.pool == "clickhouse_insert"
+        assert set(op.config_schema.config_type.fields) == config  # type: ignore[union-attr]
+
+
+def test_verifying_and_releasing_take_this_config(repository: dg.RepositoryDefinition) -> None:
+    for job, config in (("verify_archive", VERIFY_CONFIG), ("release_archived_logs", APPLY_CONFIG)):
+        (op,) = repository.get_job(job).graph.node_defs
+        assert isinstance(op, dg.OpDefinition)
         assert set(op.config_schema.config_type.fields) == config  # type: ignore[union-attr]
 
 

@@ -24,6 +24,7 @@ from aspects_orchestration.checks.sealing import QUESTIONS as OF_SEALING
 from aspects_orchestration.checks.tracking_logs import QUESTIONS as OF_LOGS
 from aspects_orchestration.checks.xapi_gaps import DESCRIPTION as OF_GAPS
 from aspects_orchestration.checks.xapi_gaps import XAPI_GAPS, GapsConfig
+from aspects_orchestration.drill.verify import QUESTIONS as DRILL_QUESTIONS
 from aspects_orchestration.lms.compare import QUESTIONS as OF_COPIES
 from aspects_orchestration.lms.course_blocks import COLUMNS as COURSE_BLOCKS_COLUMNS
 from aspects_orchestration.retention.policy import read_policy
@@ -107,6 +108,8 @@ def test_every_check_is_described_as_it_describes_itself() -> None:
     assert rows == {name: question.__doc__ for name, question in QUESTIONS.items()}
     rows = _rows(ROOT / "docs/accounts-and-checks.md", "check of retention")
     assert rows == {name: question.__doc__ for name, question in RETENTION_QUESTIONS.items()}
+    rows = _rows(ROOT / "docs/accounts-and-checks.md", "check of drills")
+    assert rows == {name: question.__doc__ for name, question in DRILL_QUESTIONS.items()}
 
 
 def test_the_example_of_a_retention_file_is_read(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from typing import Literal
 from aspects_orchestration.archive.index import ArchiveIndex
 from aspects_orchestration.archive.manifest import ArchivedObject
 from aspects_orchestration.archive.reading import UNSOUND, find, holds
+from aspects_orchestration.archive.seal import index_of
 from aspects_orchestration.errors import AspectsError
 from aspects_orchestration.lms.copy import CopyRequest, CopyResult, copy_table
 from aspects_orchestration.lms.course_blocks import copy_course_blocks
@@ -32,7 +33,6 @@ from aspects_orchestration.replay.sources import (
     ARCHIVE,
     BOTH,
     NoLogsError,
-    archive_index,
     grown,
     live_logs,
     not_sealed,
@@ -189,7 +189,7 @@ def plan_everything(
         ManifestError: the archive's manifests are not whole.
         LogStoreError, WarehouseError: storage or ClickHouse cannot be read.
     """
-    index = archive_index(settings, s3)
+    index = index_of(settings, s3=s3)
     days = index.update()
     if not days and ask.source == "archive":
         raise NoLogsError(

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 from aspects_orchestration.archive.index import ARCHIVE_SETTING, ArchiveIndex
 from aspects_orchestration.archive.manifest import ArchivedObject
 from aspects_orchestration.archive.reading import Unsound, begins_as, find, holds, refusal
+from aspects_orchestration.archive.seal import index_of
 from aspects_orchestration.errors import AspectsError
 from aspects_orchestration.settings import Settings
 from aspects_orchestration.tracking.catalog import Verdict, select
@@ -59,11 +60,6 @@ class Chosen:
     sealed: Mapping[str, str] = field(default_factory=dict)
     unsound: tuple[Unsound, ...] = ()
     verdicts: Counter[str] = field(default_factory=Counter)
-
-
-def archive_index(settings: Settings, s3: S3Options) -> ArchiveIndex:
-    """The index over the site's archive; `update` brings it up to date."""
-    return ArchiveIndex(settings.archive_uri, settings.home / "index", s3=s3)
 
 
 def live_logs(settings: Settings, s3: S3Options) -> Iterator[LogFile]:
@@ -158,7 +154,7 @@ def choose(
 
 
 def _opened(settings: Settings, request: LoadRequest, s3: S3Options) -> ArchiveIndex:
-    index = archive_index(settings, s3)
+    index = index_of(settings, s3=s3)
     if not index.update() and request.sources == ARCHIVE:
         raise NoLogsError(
             f"nothing is sealed under {index.archive}",
