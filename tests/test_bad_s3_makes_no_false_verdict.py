@@ -37,8 +37,10 @@ def faulty(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultyS3]:
 
 @pytest.fixture
 def archive(s3: S3Server, faulty: FaultyS3) -> TestArchive:
+    client = s3.client()
     for number in range(24):
-        s3.put(f"logs/tracking.log-{number:02d}", b"a line, and no event\n" * (number + 1))
+        key, body = f"{s3.prefix}/logs/tracking.log-{number:02d}", b"a line, and no event\n" * (number + 1)
+        client.put_object(Bucket=s3.bucket, Key=key, Body=body)
     uris = [file.uri for file in open_store(f"{s3.uri}/logs").list()]
     return write_archive(f"{s3.uri}/archive", {TODAY: uris})
 
