@@ -40,7 +40,7 @@ stop: $(RUNTIME) ## stop the embedded ClickHouse; it starts again by itself when
 test: $(DEV) ## every test that needs no root (ARGS="-k …" for some)
 	$(BIN)/python -m pytest $(ARGS)
 
-bench: $(DEV) ## the whole job against upstream's own command, by kind of event, growth and selecting (about two hours)
+bench: $(DEV) ## the whole job against upstream's own command, by kind of event, growth, selecting, archiving (about two hours)
 	$(BIN)/python benchmarks/transform.py
 	$(BIN)/python benchmarks/backfill.py pairs
 	$(BIN)/python benchmarks/backfill.py growth
@@ -48,6 +48,10 @@ bench: $(DEV) ## the whole job against upstream's own command, by kind of event,
 	$(BIN)/python benchmarks/backfill.py select
 	$(BIN)/python benchmarks/backfill.py select --s3
 	$(BIN)/python benchmarks/lms.py
+	$(BIN)/python benchmarks/archive.py archive
+	$(BIN)/python benchmarks/archive.py archive --s3
+	$(BIN)/python benchmarks/archive.py verify
+	$(BIN)/python benchmarks/archive.py verify --s3
 
 lint: $(DEV) ## ruff: rules and format
 	$(BIN)/ruff check .

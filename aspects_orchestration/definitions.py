@@ -14,6 +14,7 @@ from aspects_orchestration.checks.event_sink import event_sink_checks
 from aspects_orchestration.checks.personal_data import personal_data_checks
 from aspects_orchestration.checks.restore_drill import restore_drill_checks
 from aspects_orchestration.checks.retention_policies import retention_policies_checks
+from aspects_orchestration.checks.sealed_days import sealed_days_checks
 from aspects_orchestration.checks.sealing import sealing_checks
 from aspects_orchestration.checks.tracking_logs import tracking_logs_checks
 from aspects_orchestration.checks.xapi_events_all import xapi_events_all_checks
@@ -24,10 +25,12 @@ from aspects_orchestration.jobs.disaster_recovery import rebuild_all, replay_win
 from aspects_orchestration.jobs.gaps import check_xapi_gaps
 from aspects_orchestration.jobs.lms_tables import lms_tables_jobs
 from aspects_orchestration.jobs.personal_data import delete_retired_users, empty_personal_data
+from aspects_orchestration.jobs.release import release_archived_logs
 from aspects_orchestration.jobs.restore_drill import check_restore_drill, restore_drill
 from aspects_orchestration.jobs.retention import apply_retention, observe_retention
 from aspects_orchestration.jobs.rotate import rotate_tracking_logs
 from aspects_orchestration.jobs.tracking_logs import check_tracking_logs, observe_tracking_logs
+from aspects_orchestration.jobs.verify_archive import verify_archive
 from aspects_orchestration.partitions import days, months
 from aspects_orchestration.resources.clickhouse import ClickHouseResource
 from aspects_orchestration.resources.log_storage import LogStorageResource
@@ -39,6 +42,7 @@ from aspects_orchestration.schedules.restore_drill import check_restore_drill_da
 from aspects_orchestration.schedules.retention import apply_retention_weekly, observe_retention_weekly
 from aspects_orchestration.schedules.retirement import delete_retired_users_daily
 from aspects_orchestration.schedules.rotation import rotate_when_due
+from aspects_orchestration.schedules.verify_archive import verify_archive_weekly
 from aspects_orchestration.sensors.quarantine import replay_quarantine
 from aspects_orchestration.sensors.retention import unarchived_months_expire
 from aspects_orchestration.sensors.xapi_gaps import xapi_gaps_sensor
@@ -54,7 +58,11 @@ def defs() -> dg.Definitions:
     with warnings.catch_warnings():
         # Partitions of asset checks are a preview feature; a check of a month or day needs them.
         warnings.simplefilter("ignore", dg.PreviewWarning)
-        partitioned_checks = [xapi_events_all_checks(every_month), sealing_checks(every_day)]
+        partitioned_checks = [
+            xapi_events_all_checks(every_month),
+            sealing_checks(every_day),
+            sealed_days_checks(every_day),
+        ]
     return dg.Definitions(
         assets=[
             tracking_logs(),
@@ -90,6 +98,8 @@ def defs() -> dg.Definitions:
             rebuild_all,
             replay_window,
             restore_drill,
+            release_archived_logs,
+            verify_archive,
             *lms_tables_jobs(with_blocks=with_blocks),
         ],
         schedules=[
@@ -103,6 +113,7 @@ def defs() -> dg.Definitions:
             rotate_when_due(),
             restore_drill_monthly(),
             check_restore_drill_daily(),
+            verify_archive_weekly(),
             *lms_tables_schedules(with_blocks=with_blocks),
         ],
         sensors=[replay_quarantine(), unarchived_months_expire(), xapi_gaps_sensor()],

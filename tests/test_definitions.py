@@ -8,6 +8,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from aspects_orchestration.archive.questions import QUESTIONS as SEALED_DAYS_QUESTIONS
 from aspects_orchestration.checks.personal_data import QUESTIONS as OF_PEOPLE
 from aspects_orchestration.checks.sealing import QUESTIONS as SEALING_QUESTIONS
 from aspects_orchestration.checks.tracking_logs import QUESTIONS as OF_LOGS
@@ -78,6 +79,13 @@ RETENTION_CHECKS = {
     "system_logs_within_their_share",
     "held_partitions_stand",
 }
+SEALED_DAYS_CHECKS = {
+    "manifest_is_unchanged",
+    "chain_holds",
+    "no_object_is_missing",
+    "no_object_is_extra",
+    "objects_are_unchanged",
+}
 SEALING_CHECKS = {"day_is_sealed", "closed_files_are_sealed"}
 JOBS = {
     "apply_retention",
@@ -97,6 +105,8 @@ JOBS = {
     "rebuild_all",
     "replay_window",
     "restore_drill",
+    "release_archived_logs",
+    "verify_archive",
 }
 SCHEDULES = {
     "check_xapi_gaps_daily": ("check_xapi_gaps", "0 5 * * *"),
@@ -106,7 +116,8 @@ SCHEDULES = {
     "load_current_month_nightly": ("backfill_xapi_events_all", "0 2 * * *"),
     "observe_tracking_logs_nightly": ("observe_tracking_logs", "30 1 * * *"),
     "observe_retention_weekly": ("observe_retention", "0 3 * * 1"),
-    "rotate_tracking_logs_when_due": ("rotate_tracking_logs", "5 * * * *"),
+    "verify_archive_weekly": ("verify_archive", "0 8 * * 0"),
+    "rotate_tracking_logs_when_due": ("rotate_tracking_logs", "55 * * * *"),
     "apply_retention_weekly": ("apply_retention", "0 4 * * 1"),
     "restore_drill_monthly": ("restore_drill", "0 5 3 * *"),
     "check_restore_drill_daily": ("check_restore_drill", "30 6 * * *"),
@@ -131,6 +142,7 @@ REPLAY_CONFIG = {"since", "until", "source", "dry_run", "allow_expired", "allow_
 REBUILD_CONFIG = {"source", "dry_run", "again", "allow_expired", "allow_loss", "lms_tables"}
 DRILL_CHECKS = {"drill_passed", "drill_is_recent", "rpo_within_bounds"}
 DRILL_CONFIG = {"day", "turn", "max_raw_gb", "dry_run"}
+VERIFY_CONFIG = {"read_data_subset", "day"}
 APPLY_CONFIG = {"dry_run", "plan"}
 GAPS_CONFIG = {"days", "lag_hours", "until", "tolerance", "at_least", "read_new"}
 SEAL_CONFIG = {"dry_run", "lateness_hours"}
@@ -177,6 +189,7 @@ def test_checks_jobs_schedules_sensors_and_resources_are_these(repository: dg.Re
         assert checks[table] == COPY_CHECKS | set(OF_PEOPLE.get(table, {}))
     assert checks["course_blocks"] == {"copied_lately", "no_repeated_newest_rows"}
     assert checks["retention_policies"] == set(RETENTION_QUESTIONS) == RETENTION_CHECKS
+    assert checks["tracking_log_archive"] >= set(SEALED_DAYS_QUESTIONS) == SEALED_DAYS_CHECKS
     assert checks["tracking_log_archive"] >= set(SEALING_QUESTIONS) == SEALING_CHECKS
     assert checks["tracking_logs"] == {*LOG_CHECKS, "xapi_gaps"}
     assert set(OF_LOGS) == LOG_CHECKS
@@ -263,6 +276,13 @@ def test_recovery_takes_this_config_and_queues_where_loads_do(repository: dg.Rep
         (op,) = repository.get_job(job).graph.node_defs
         assert isinstance(op, dg.OpDefinition)
         assert op.pool == "clickhouse_insert"
+        assert set(op.config_schema.config_type.fields) == config  # type: ignore[union-attr]
+
+
+def test_verifying_and_releasing_take_this_config(repository: dg.RepositoryDefinition) -> None:
+    for job, config in (("verify_archive", VERIFY_CONFIG), ("release_archived_logs", APPLY_CONFIG)):
+        (op,) = repository.get_job(job).graph.node_defs
+        assert isinstance(op, dg.OpDefinition)
         assert set(op.config_schema.config_type.fields) == config  # type: ignore[union-attr]
 
 

@@ -14,6 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from aspects_orchestration.archive.faults import KINDS
+from aspects_orchestration.archive.questions import QUESTIONS as OF_SEALED_DAYS
+from aspects_orchestration.archive.release_plan import KEPT
 from aspects_orchestration.assets.event_sink import CopyConfig
 from aspects_orchestration.assets.xapi_events_all import LoadConfig
 from aspects_orchestration.checks.personal_data import QUESTIONS as OF_PEOPLE
@@ -21,6 +24,7 @@ from aspects_orchestration.checks.sealing import QUESTIONS as OF_SEALING
 from aspects_orchestration.checks.tracking_logs import QUESTIONS as OF_LOGS
 from aspects_orchestration.checks.xapi_gaps import DESCRIPTION as OF_GAPS
 from aspects_orchestration.checks.xapi_gaps import XAPI_GAPS, GapsConfig
+from aspects_orchestration.drill.verify import QUESTIONS as DRILL_QUESTIONS
 from aspects_orchestration.lms.compare import QUESTIONS as OF_COPIES
 from aspects_orchestration.lms.course_blocks import COLUMNS as COURSE_BLOCKS_COLUMNS
 from aspects_orchestration.retention.policy import read_policy
@@ -104,6 +108,8 @@ def test_every_check_is_described_as_it_describes_itself() -> None:
     assert rows == {name: question.__doc__ for name, question in QUESTIONS.items()}
     rows = _rows(ROOT / "docs/accounts-and-checks.md", "check of retention")
     assert rows == {name: question.__doc__ for name, question in RETENTION_QUESTIONS.items()}
+    rows = _rows(ROOT / "docs/accounts-and-checks.md", "check of drills")
+    assert rows == {name: question.__doc__ for name, question in DRILL_QUESTIONS.items()}
 
 
 def test_the_example_of_a_retention_file_is_read(tmp_path: Path) -> None:
@@ -127,6 +133,17 @@ def test_every_check_of_people_and_courses_is_described_as_it_describes_itself()
         name: question.__doc__ for questions in OF_PEOPLE.values() for name, question in questions.items()
     }
     assert rows == found
+
+
+def test_every_check_of_sealed_days_is_described_as_it_describes_itself() -> None:
+    rows = _rows(ROOT / "docs/accounts-and-checks.md", "check of sealed days")
+    assert rows == {name: question.__doc__ for name, question in OF_SEALED_DAYS.items()}
+
+
+def test_every_fault_of_an_archive_and_every_reason_to_stay_is_explained() -> None:
+    document = ROOT / "docs/archive-verify-and-release.md"
+    assert _rows(document, "fault") == {kind: meaning for kind, (meaning, _) in KINDS.items()}
+    assert _rows(document, "stays") == KEPT
 
 
 def test_every_check_of_sealing_is_described_as_it_describes_itself() -> None:

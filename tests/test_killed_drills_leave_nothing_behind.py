@@ -90,15 +90,17 @@ def test_what_a_killed_drill_has_left_is_dropped_by_the_next(loaded: Site) -> No
     assert scratches(loaded) == []
 
 
-def test_a_server_that_is_killed_fails_the_drill_and_the_next_one_passes(loaded: Site) -> None:
+def test_a_server_that_is_killed_harms_nothing_and_the_next_drill_passes(loaded: Site) -> None:
+    rows = loaded.rows()
     process = start(loaded)
     assert said(process, "counts agree")
     os.kill(server.ensure_running(loaded.home).pid, signal.SIGKILL)
+    assert loaded.rows() == rows, "started again"
     output, _ = process.communicate(timeout=300)
-    assert process.returncode != 0
-    assert b"ClickHouse at 127.0.0.1" in output
+    assert b"Traceback" not in output or b"ClickHouse at 127.0.0.1" in output
     (one,) = drilled(loaded)
     assert one.passed
+    assert loaded.rows() == rows
     assert scratches(loaded) == []
 
 

@@ -111,6 +111,16 @@ def test_enough_to_load_publish_and_rebuild_a_month(admin: Client, pipeline: Cli
         )
 
 
+def test_enough_to_create_and_drop_the_scratch_of_a_drill(pipeline: Client) -> None:
+    scratch = schema.drill_database(NAMES.orchestration_database)
+    names = SchemaNames(scratch, NAMES.xapi_table, NAMES.event_sink_database, scratch)
+    assert schema.create_missing(pipeline, names)[:2] == [scratch, f"{scratch}.{NAMES.xapi_table}"]
+    run(pipeline, "database_drop", database=scratch)
+    assert pipeline.query(
+        "SELECT count() FROM system.databases WHERE startsWith(name, 'aspects_drill')"
+    ).result_rows == [(0,)]
+
+
 @pytest.mark.parametrize(
     "query",
     [
@@ -140,6 +150,8 @@ def test_enough_to_look_around(pipeline: Client, query: str) -> None:
         "DROP DATABASE xapi",
         "DROP DATABASE aspects_orchestration",
         "CREATE DATABASE another",
+        "CREATE DATABASE aspects_drill_another",
+        "CREATE TABLE aspects_drill_aspects_orchestration.elsewhere (a String) ENGINE = URL('http://127.0.0.1:1/', CSV)",
         "CREATE TABLE xapi.another (a Int8) ENGINE = MergeTree ORDER BY a",
         "CREATE TABLE aspects_orchestration.elsewhere (a String) ENGINE = URL('http://127.0.0.1:1/', CSV)",
         "CREATE FUNCTION another AS (x) -> x",

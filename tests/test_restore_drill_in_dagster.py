@@ -15,7 +15,7 @@ from services.retention import RAW, server_of_the_module, site
 from services.site import Site
 
 from aspects_orchestration.definitions import defs
-from aspects_orchestration.drill.record import DrilledDay
+from aspects_orchestration.drill.record import RecordedDay
 from aspects_orchestration.drill.verify import QUESTIONS, RECENT_DAYS, Drilled
 
 __all__ = ["server_of_the_module", "site"]
@@ -37,7 +37,7 @@ def loaded(site: Site, monkeypatch: pytest.MonkeyPatch) -> Site:
 
 def run(config: dict[str, Any] | None = None, job: str = "restore_drill") -> dg.ExecuteInProcessResult:
     ops = {"ops": {"drill_a_restore": {"config": config}}} if config else {}
-    return defs().get_job_def(job).execute_in_process(run_config=ops, raise_on_error=False)
+    return defs().resolve_job_def(job).execute_in_process(run_config=ops, raise_on_error=False)
 
 
 def observations(result: dg.ExecuteInProcessResult) -> list[dict[str, Any]]:
@@ -130,13 +130,13 @@ def test_the_schedule_drills_the_turn_of_its_month() -> None:
     assert schedules["check_restore_drill_daily"].job_name == "check_restore_drill"
 
 
-def a_day(outcome: str = "passed", *, days_ago: float = 1) -> DrilledDay:
-    return DrilledDay(
+def a_day(outcome: str = "passed", *, days_ago: float = 1) -> RecordedDay:
+    return RecordedDay(
         "2026-11", "2025-10-03", outcome, f"it {outcome}", 60.0, 60.0, NOW - timedelta(days=days_ago)
     )
 
 
-def world(days: Sequence[DrilledDay] = (), **how: Any) -> Drilled:
+def world(days: Sequence[RecordedDay] = (), **how: Any) -> Drilled:
     return replace(Drilled(days, NOW - timedelta(hours=30), date(2026, 11, 22), 48, NOW), **how)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from typing import Any
 import dagster as dg
 import pytest
 from services import log_writer
+from services.site import Site
 
 from aspects_orchestration.definitions import defs
 from aspects_orchestration.jobs.rotate import main
@@ -97,6 +99,24 @@ def test_the_check_warns_until_the_log_is_rotated(log: Path, instance: dg.Dagste
     assert after.passed
 
 
+def test_an_observation_of_the_logs_asks_the_check_too(
+    site: Site, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And is not kept from its work by what the check finds."""
+    for name, value in site.variables.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("ASPECTS_LIVE_LOG", str(site.logs / "gone" / "tracking.log"))
+    site.logs.mkdir(exist_ok=True)
+    (site.logs / "tracking.log-1").write_text(log_writer.event("learner", 0, YESTERDAY) + "\n")
+    result = run("observe_tracking_logs", instance)
+    assert result.success
+    (observation,) = result.asset_observations_for_node("catalog_tracking_logs")
+    assert observation.metadata["files"].value == 1
+    (evaluation,) = result.get_asset_check_evaluations()
+    assert not evaluation.passed
+    assert "Check ASPECTS_LIVE_LOG" in str(evaluation.description)
+
+
 def tick(at: datetime) -> Any:
     schedule = defs().get_repository_def().get_schedule_def("rotate_tracking_logs_when_due")
     return schedule.evaluate_tick(dg.build_schedule_context(scheduled_execution_time=at))
@@ -133,4 +153,23 @@ def test_the_command_runs_from_a_shell(log: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "left by its writers" in done.stdout
+    assert not log.exists()
+
+
+def test_the_commands_of_the_document_run(log: Path) -> None:
+    """With this log in place of the one that they name."""
+    document = (Path(__file__).resolve().parents[1] / "docs/log-rotation.md").read_text()
+    blocks = re.findall(r"^```\n((?:export|python) .*?)^```$", document, re.MULTILINE | re.DOTALL)
+    assert len(blocks) == 2
+    script = (
+        "".join(blocks)
+        .replace("/openedx/data/logs/tracking.log", str(log))
+        .replace("--force", "--force --wait 1")
+    )
+    environ = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", script], env=environ, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert [line.partition(" ")[0] for line in done.stdout.splitlines()[:2]] == ["rename", "renamed"]
     assert not log.exists()

@@ -24,6 +24,7 @@ from aspects_orchestration.archive.rotate import (
     said_of,
 )
 from aspects_orchestration.archive.rotation_rules import parse_rotation
+from aspects_orchestration.archive.writers import Credentials, Writer, credentials_of
 from aspects_orchestration.errors import LogStoreError, SettingsError
 from aspects_orchestration.settings import Settings, load_settings
 from aspects_orchestration.tracking.stores import list_all, local_path
@@ -329,13 +330,45 @@ def test_a_log_whose_writer_could_make_no_new_one_is_not_rotated(folder: Path) -
     assert plan_rotation(settings, now=NOON).refused == ()
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may rename anything")
-def test_a_folder_in_which_nothing_can_be_renamed_says_what_to_do(folder: Path) -> None:
-    plan = plan_rotation(settings_of(write(folder / "tracking.log", NOON - DAY)), now=NOON)
-    folder.chmod(0o555)
-    with pytest.raises(LogStoreError, match="right to write"):
-        rotate(plan, say=lambda _: None, wait_s=0)
-    folder.chmod(0o755)
+def test_a_log_that_cannot_be_renamed_keeps_no_other_from_it(folder: Path) -> None:
+    logs = write(folder / "cms.log", NOON - DAY), write(folder / "lms.log", NOON - DAY)
+    plan = plan_rotation(settings_of(*logs), now=NOON)
+    first, second = plan.renamings
+    # As where the folder's file system is at its limits.
+    impossible = replace(plan, renamings=(replace(first, to=folder / ("x" * 300)), second))
+    done = rotate(impossible, say=lambda _: None, wait_s=0)
+    (failed,) = done.failed
+    assert f"{logs[0]} cannot be renamed" in str(failed)
+    assert [one.path for one in done.renamed] == [second.to]
+    assert logs[0].exists()
+
+
+CREDENTIALS = [
+    (Credentials(1, frozenset({1})), 0o700, False),
+    (Credentials(1, frozenset({1})), 0o703, True),
+    (Credentials(1, frozenset({1}), everything=True), 0o500, True),
+    (Credentials(os.geteuid(), frozenset()), 0o500, False),
+    (Credentials(os.geteuid(), frozenset()), 0o300, True),
+    (Credentials(1, frozenset({1, os.getegid()})), 0o720, False),
+    (Credentials(1, frozenset({1, os.getegid()})), 0o730, True),
+]
+
+
+@pytest.mark.parametrize(("who", "mode", "may"), CREDENTIALS)
+def test_who_may_make_files_is_told_by_modes(folder: Path, who: Credentials, mode: int, may: bool) -> None:
+    folder.chmod(mode)
+    assert who.may_create_in(folder) == may
+    folder.chmod(0o700)
+
+
+def test_credentials_are_those_of_the_process(folder: Path) -> None:
+    with writing(folder / "tracking.log", "watched") as writer:
+        found = credentials_of(Writer(writer.pid, ""))
+    assert found is not None
+    assert found.user == os.geteuid()
+    assert os.getegid() in found.groups
+    assert found.may_create_in(folder)
+    assert credentials_of(Writer(2**22 + 1, "")) is None
 
 
 def test_a_missing_folder_names_the_setting(tmp_path: Path) -> None:

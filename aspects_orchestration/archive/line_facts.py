@@ -5,18 +5,32 @@ Told of every line just as the reader of logs would: which lines hold an event, 
 
 from __future__ import annotations
 
+import io
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from itertools import chain
 from typing import Final
+
+import msgspec
 
 from aspects_orchestration.tracking.catalog import at
 from aspects_orchestration.tracking.chunks import Chunk, OversizePart, line_ends, read_chunks
 from aspects_orchestration.tracking.compression import Damage
-from aspects_orchestration.tracking.events import UnreadableEventError, event_time, parse_event
-from aspects_orchestration.tracking.lines import SKIP_REASONS, Line, open_line_start, unwrap
+from aspects_orchestration.tracking.events import Event, UnreadableEventError, event_time, parse_event
+from aspects_orchestration.tracking.lines import (
+    SKIP_REASONS,
+    Line,
+    container_piece,
+    open_line_start,
+    unwrap,
+    usual_start,
+)
+from aspects_orchestration.window import micros
 
 _CHUNK_BYTES: Final = 1024 * 1024
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass
@@ -39,13 +53,25 @@ class LineFacts:
     last_micros: int | None = None
     whole_to: int = 0
 
-    def saw(self, moment: int) -> None:
-        """Count an event at a moment (microseconds since 1970-01-01 UTC)."""
-        self.months[f"{at(moment):%Y-%m}"] += 1
+    def saw(self, moment: int, events: int = 1) -> None:
+        """Count so many events at a moment (microseconds since 1970-01-01 UTC)."""
+        if events:
+            self.months[f"{at(moment):%Y-%m}"] += events
         if self.first_micros is None or moment < self.first_micros:
             self.first_micros = moment
         if self.last_micros is None or moment > self.last_micros:
             self.last_micros = moment
+
+    def __iadd__(self, behind: LineFacts) -> LineFacts:
+        """Add what was counted in the stretch that follows."""
+        self.lines += behind.lines
+        self.months.update(behind.months)
+        self.undated += behind.undated
+        for moment in (behind.first_micros, behind.last_micros):
+            if moment is not None:
+                self.saw(moment, 0)
+        self.whole_to += behind.whole_to
+        return self
 
 
 def facts_of(blocks: Iterable[bytes | Damage]) -> LineFacts:
@@ -55,8 +81,111 @@ def facts_of(blocks: Iterable[bytes | Damage]) -> LineFacts:
         blocks: its decompressed bytes, and damages in their places.
     """
     facts = LineFacts()
-    _count(facts, blocks, offset=0)
+    at_byte, held, coming = 0, b"", iter(blocks)
+    for block in coming:
+        quick = None if isinstance(block, Damage) else _quickly(held, block)
+        if quick is None:
+            # From here on, pieces of lines may have to be put together.
+            _count(facts, chain((held, block), coming), offset=at_byte)
+            return facts
+        found, rest = quick
+        facts += found
+        at_byte += found.whole_to
+        held = rest
+    if held:
+        _count(facts, (held,), offset=at_byte)
     return facts
+
+
+def _quickly(held: bytes, block: bytes) -> tuple[LineFacts, bytes] | None:
+    """Count the whole lines of a block, if each stands for itself.
+
+    Args:
+        held: the beginning of its first line.
+        block: what follows.
+
+    Returns:
+        What was counted, and the beginning of the next line; None if a container runtime's line is among them, or there
+        is no whole line at all.
+    """
+    end = block.rfind(b"\n") + 1
+    if not end:
+        return None
+    first_end = block.find(b"\n") + 1
+    facts = LineFacts(whole_to=len(held) + end)
+    rest = block[end:]
+    times: list[str] = []
+    is_ascii = held.isascii() and block.isascii()
+    lines = io.BytesIO(block)
+    lines.seek(first_end)
+    for raw in chain((held + block[:first_end],), lines):
+        start = usual_start(raw)
+        # The decoder does not look at the bytes of texts that are not asked for.
+        if start >= 0 and (is_ascii or raw.isascii() or _is_utf8(raw)):
+            try:
+                times.append(_decode(raw[start:] if start else raw).time)
+            except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+                pass
+            else:
+                continue
+        if not raw.endswith(b"\n"):
+            break
+        if container_piece(raw) is not None:
+            return None
+        _count_lines(facts, unwrap(raw))
+        facts.lines += 1
+    else:
+        if rest:  # the last one is no line yet
+            times.pop()
+    facts.lines += len(times)
+    _saw_all(facts, times)
+    return facts, rest
+
+
+class _UsualEvent(msgspec.Struct, gc=False):
+    """What is asked of an event of which nothing but its time matters; an event of any other form does not decode."""
+
+    time: str
+    event_type: str
+    event_source: str
+    event: msgspec.Raw
+    name: str = ""
+    timestamp: None = None
+
+
+_decode = msgspec.json.Decoder(_UsualEvent).decode
+
+
+def _is_utf8(raw: bytes) -> bool:
+    try:
+        raw.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _saw_all(facts: LineFacts, times: list[str]) -> None:
+    """Count events at what their `time` says."""
+    if not times:
+        return
+    try:
+        moments = [
+            one if one.tzinfo is UTC else one.astimezone(UTC) if one.tzinfo else one.replace(tzinfo=UTC)
+            for one in map(datetime.fromisoformat, times)
+        ]
+    except (ValueError, OverflowError):
+        moments = []
+    first, last = min(moments, default=_EPOCH), max(moments, default=_EPOCH)
+    if first.year < 1971 or last.year > 2105:
+        for time in times:
+            _saw(facts, {"time": time})
+        return
+    facts.saw(micros(first), 0)
+    facts.saw(micros(last), 0)
+    if (first.year, first.month) == (last.year, last.month):
+        facts.months[f"{first:%Y-%m}"] += len(times)
+    else:
+        facts.months.update(f"{moment:%Y-%m}" for moment in moments)
 
 
 def _count(facts: LineFacts, blocks: Iterable[bytes | Damage], *, offset: int) -> None:
@@ -87,7 +216,11 @@ def _count_lines(facts: LineFacts, lines: Iterator[Line]) -> None:
             if failure.reason != "not_an_event":
                 facts.undated += line.source_lines
             continue
-        try:
-            facts.saw(event_time(event)[0])
-        except UnreadableEventError:
-            facts.undated += 1
+        _saw(facts, event)
+
+
+def _saw(facts: LineFacts, event: Event) -> None:
+    try:
+        facts.saw(event_time(event)[0])
+    except UnreadableEventError:
+        facts.undated += 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import threading
 from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -17,6 +18,8 @@ _PIECE_BYTES: Final = 256 * 1024
 #: Small objects are read several by one task: handing over a task costs as much as hashing 100 KB.
 _TASK_BYTES: Final = 8 * 1024 * 1024
 _TASK_OBJECTS: Final = 64
+#: S3 answers slowly and in parallel; a local disk is read as fast by as many as there are CPUs.
+_THREADS_OF_S3: Final = 8
 
 
 @dataclass(frozen=True)
@@ -34,17 +37,18 @@ class ReadBack:
     error: AspectsError | None = None
 
 
-def read_data(store: LogStore, objects: Iterable[LogFile], threads: int) -> Iterator[ReadBack]:
+def read_data(store: LogStore, objects: Iterable[LogFile], threads: int | None = None) -> Iterator[ReadBack]:
     """Read stored objects to their end, and hash them as they are stored.
 
     Args:
         store: where they are.
         objects: as they were listed; taken from as reading goes on, so there may be any number.
-        threads: read so many at once; each holds about 2 MB.
+        threads: read so many at once, each with about 2 MB; None: as many as suit the store.
 
     Yields:
         What was found of each, in the order in which they were done; what cannot be read is told, not raised.
     """
+    threads = threads or _threads_for(store)
     stopped = threading.Event()
     under_way: set[Future[list[ReadBack]]] = set()
     pool = ThreadPoolExecutor(threads, thread_name_prefix="read-back")
@@ -62,6 +66,12 @@ def read_data(store: LogStore, objects: Iterable[LogFile], threads: int) -> Iter
     finally:
         stopped.set()
         pool.shutdown(cancel_futures=True)
+
+
+def _threads_for(store: LogStore) -> int:
+    if store.uri.startswith("file://"):
+        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return _THREADS_OF_S3
 
 
 def _tasks(objects: Iterable[LogFile]) -> Iterator[list[LogFile]]:

@@ -29,7 +29,6 @@ RELEASED: Final = "released"
 #: Files whose copies are read back before the first of them is removed.
 BATCH_FILES: Final = 64
 _BATCH_BYTES: Final = 1024 * 1024 * 1024
-_THREADS: Final = 4
 
 Say = Callable[[str], None]
 
@@ -148,7 +147,7 @@ class _Doing:
                 wanted[file.uri] = copy
                 listed.append(file)
         good: set[Copy] = set()
-        for back in read_data(self._archive, listed, _THREADS):
+        for back in read_data(self._archive, listed):
             copy = wanted[back.file.uri]
             self.read_objects += 1
             self.read_bytes += back.file.size

@@ -106,11 +106,13 @@ class Rotated:
         now: when it ended (UTC).
         renamed: the files that it renamed, as they are in the end.
         waiting: all renamed files, of this rotation and earlier ones, that a writer may still write to.
+        failed: why logs that were due could not be renamed, each with what to do.
     """
 
     now: datetime
     renamed: tuple[RotatedLog, ...]
     waiting: tuple[RotatedLog, ...]
+    failed: tuple[LogStoreError, ...]
 
     @property
     def stragglers(self) -> tuple[RotatedLog, ...]:
@@ -159,6 +161,8 @@ def rotate(
 ) -> Rotated:
     """Do what was planned: rename, and wait until the writers have moved on. That a writer is slow is no failure.
 
+    What one log does keeps no other from being rotated.
+
     Args:
         plan: of `plan_rotation`.
         say: told what was done.
@@ -166,11 +170,16 @@ def rotate(
         grace_s: seconds without a new line, after which a file counts as left where nobody is seen to hold it.
 
     Raises:
-        LogStoreError: a log cannot be renamed. What was renamed by then stays so, and is found by the next rotation.
+        LogStoreError: a renamed file cannot be looked at. It stays renamed, and is found by the next rotation.
     """
-    renamed = []
+    renamed: list[Path] = []
+    failed = []
     for renaming in plan.renamings:
-        to = _rename(renaming, plan.now)
+        try:
+            to = _rename(renaming, plan.now)
+        except LogStoreError as error:
+            failed.append(error)
+            continue
         if to is None:
             say(f"{renaming.log.path} was rotated by somebody else in the meantime")
             continue
@@ -186,7 +195,7 @@ def rotate(
             break
         time.sleep(_POLL_S)
         files = look_again(one.path for one in files)
-    return Rotated(now, tuple(one for one in files if one.path in renamed), tuple(waiting))
+    return Rotated(now, tuple(one for one in files if one.path in renamed), tuple(waiting), tuple(failed))
 
 
 def said_of(file: RotatedLog, now: datetime) -> str:

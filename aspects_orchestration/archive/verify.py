@@ -25,8 +25,6 @@ from aspects_orchestration.tracking.stores import LogFile, S3Options, open_store
 
 __all__ = ["ReadBack", "Verified", "read_data", "verify"]
 
-#: Objects read at once: for a disk two would do, but S3 answers slowly and in parallel.
-THREADS: Final = 4
 #: So many objects in a row that cannot be read are no faults of objects: storage is down, or refuses everything.
 _UNREADABLE_IN_A_ROW: Final = 20
 #: Missing days named one by one; of more, the first and the number.
@@ -101,7 +99,7 @@ def verify(
     seed: str = "",
     day: date | None = None,
     known: Mapping[date, str] | None = None,
-    threads: int = THREADS,
+    threads: int | None = None,
     say: Say = lambda _: None,
 ) -> Verified:
     """Verify an archive; what is wrong is told, not raised.
@@ -113,7 +111,7 @@ def verify(
         seed: another one draws another share.
         day: look at one day only: its manifest, its links to the days before and after, its objects.
         known: hashes of manifests that were seen earlier, by day (`ArchiveIndex.remembered`).
-        threads: objects read at once.
+        threads: objects read at once; None: as many as suit the storage.
         say: told of the progress of reading.
 
     Raises:
@@ -330,7 +328,7 @@ class _Verification:
 
     # --- bytes ---------------------------------------------------------------------------------------------------
 
-    def read_objects(self, subset: Subset, seed: str, threads: int, say: Say) -> None:
+    def read_objects(self, subset: Subset, seed: str, threads: int | None, say: Say) -> None:
         """Read the chosen objects, and those of a wrong size, to know whose bytes they have."""
         if subset.is_empty:
             for one in self._inventory.of_another_size():
@@ -339,7 +337,7 @@ class _Verification:
         self._read(self._inventory.of_another_size(), threads, say)
         self._read(self._inventory.of_right_size(self._chosen(subset, seed)), threads, say)
 
-    def _read(self, several: Iterator[Expected], threads: int, say: Say) -> None:
+    def _read(self, several: Iterator[Expected], threads: int | None, say: Say) -> None:
         waiting: dict[str, Expected] = {}
 
         def files() -> Iterator[LogFile]:

@@ -31,18 +31,14 @@ def tracking_logs_checks() -> dg.AssetChecksDefinition:
     ) -> Iterator[dg.AssetCheckResult]:
         asked = {key.name for key in context.selected_asset_check_keys}
         for name in (one for one in QUESTIONS if one in asked):
-            try:
-                finding = QUESTIONS[name](load_settings(), utc_now())
-            except AspectsError as error:
-                finding = Finding(False, str(error))
-            yield check_result(TRACKING_LOGS, name, finding, dg.AssetCheckSeverity.WARN)
+            yield check_result(TRACKING_LOGS, name, _asked(name), dg.AssetCheckSeverity.WARN)
 
     return check_tracking_logs_as_they_are
 
 
-def report(context: dg.OpExecutionContext, name: str, finding: Finding) -> None:
-    """Report the same from a job that found it out in passing."""
-    result = check_result(TRACKING_LOGS, name, finding, dg.AssetCheckSeverity.WARN)
+def report(context: dg.OpExecutionContext, name: str) -> None:
+    """Ask one of them in a job that has another purpose."""
+    result = check_result(TRACKING_LOGS, name, _asked(name), dg.AssetCheckSeverity.WARN)
     evaluation = dg.AssetCheckEvaluation(
         asset_key=TRACKING_LOGS,
         check_name=name,
@@ -52,3 +48,10 @@ def report(context: dg.OpExecutionContext, name: str, finding: Finding) -> None:
         metadata=result.metadata,
     )
     context.log_event(evaluation)  # type: ignore[arg-type] # taken since evaluations exist; its signature has not followed
+
+
+def _asked(name: str) -> Finding:
+    try:
+        return QUESTIONS[name](load_settings(), utc_now())
+    except AspectsError as error:
+        return Finding(False, str(error))

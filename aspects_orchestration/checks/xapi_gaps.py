@@ -15,6 +15,7 @@ from aspects_orchestration.replay.report import inline_picture
 from aspects_orchestration.replay.result import utc_now
 from aspects_orchestration.resources.clickhouse import ClickHouseResource
 from aspects_orchestration.resources.log_storage import LogStorageResource
+from aspects_orchestration.samples.first_use import write_sample
 from aspects_orchestration.settings import load_settings
 
 XAPI_GAPS = dg.AssetCheckKey(TRACKING_LOGS, "xapi_gaps")
@@ -75,9 +76,12 @@ def xapi_gaps_check() -> dg.AssetChecksDefinition:
         clickhouse: ClickHouseResource,
         log_storage: LogStorageResource,
     ) -> dg.AssetCheckResult:
+        settings = load_settings()
         try:
+            if settings.uses_sample_logs and settings.is_embedded:
+                write_sample(settings.home)
             seen = look(
-                load_settings(),
+                settings,
                 clickhouse.warehouse(run_id=context.run.run_id),
                 s3=log_storage.s3(),
                 now=utc_now(),

@@ -60,7 +60,7 @@ class DrillRecord:
 
 
 @dataclass(frozen=True)
-class DrilledDay:
+class RecordedDay:
     """One day of the last drill, read back from the record."""
 
     turn: str
@@ -78,10 +78,10 @@ def remember_drill(settings: Settings, warehouse: Warehouse, record: DrillRecord
     with_retries(lambda: warehouse.insert_json(settings.orchestration_database, "drills", row))
 
 
-def last_drill(warehouse: Warehouse, database: str) -> list[DrilledDay]:
+def last_drill(warehouse: Warehouse, database: str) -> list[RecordedDay]:
     """The days of the last drill, the worst first; none where there was no drill."""
     return [
-        DrilledDay(
+        RecordedDay(
             turn, day, outcome, summary, float(rto), None if rpo is None else float(rpo), at(int(ended))
         )
         for turn, day, outcome, summary, rto, rpo, ended in warehouse.rows("drills_latest", database=database)

@@ -18,7 +18,6 @@ from datetime import date, datetime
 from aspects_orchestration.archive.index import ArchiveIndex, SealedDay
 from aspects_orchestration.drill.choose import (
     DayPlan,
-    NothingToDrillError,
     choose_days,
     newest_sealed_line,
     plan_named_day,
@@ -355,15 +354,3 @@ def _differences(one: MonthComparison) -> Iterator[str]:
 def _some(ids: Sequence[str], count: int) -> str:
     named = ", ".join(ids[:_NAMED_IN_A_SENTENCE])
     return f"{named} and {count - _NAMED_IN_A_SENTENCE} more" if count > _NAMED_IN_A_SENTENCE else named
-
-
-__all__ = [
-    "DrillPlan",
-    "DrillRequest",
-    "DrilledDay",
-    "NothingToDrillError",
-    "drill",
-    "only_one",
-    "plan_drill",
-    "summary",
-]

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+from aspects_orchestration.errors import LogStoreError
 from aspects_orchestration.replay.reading import Say
 from aspects_orchestration.settings import Settings
 from aspects_orchestration.warehouse.client import Warehouse
@@ -48,11 +49,18 @@ def fresh_scratch(settings: Settings, warehouse: Warehouse, *, say: Say) -> Iter
 
     Raises:
         WarehouseError: a grant is missing.
+        LogStoreError: there is no place for what it quarantines.
     """
     scratch = scratch_settings(settings)
     if drop_scratch(settings, warehouse):
         say(f"dropped {scratch.xapi_database}, left by a drill that ended early")
-    _folder(settings).mkdir(parents=True, mode=0o700)
+    try:
+        _folder(settings).mkdir(parents=True, mode=0o700)
+    except OSError as error:
+        raise LogStoreError(
+            f"{_folder(settings)}, which holds what a drill quarantines, cannot be made anew ({error.strerror})",
+            do="Remove that folder, or let this user write below ASPECTS_HOME; then run the drill again.",
+        ) from None
     say(f"creating {scratch.xapi_database}")
     try:
         create_missing(warehouse.client(), scratch_names(settings), warehouse.cluster)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Final
 
-from aspects_orchestration.drill.record import PASSED, DrilledDay
+from aspects_orchestration.drill.record import PASSED, RecordedDay
 from aspects_orchestration.warehouse.verify import Finding
 
 #: A monthly drill, and a week to notice that one did not run.
@@ -26,7 +26,7 @@ class Drilled:
         now: the time, with zone.
     """
 
-    days: Sequence[DrilledDay]
+    days: Sequence[RecordedDay]
     newest_line: datetime | None
     sealed_until: date | None
     rpo_hours: int

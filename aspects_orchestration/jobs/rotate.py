@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import dagster as dg
 from pydantic import Field
 
-from aspects_orchestration.archive.live_check import live_log_is_rotated
 from aspects_orchestration.archive.rotate import WAIT_S, Rotated, RotationPlan, plan_rotation, rotate, said_of
 from aspects_orchestration.assets.tracking_logs import TRACKING_LOGS
 from aspects_orchestration.checks.tracking_logs import report
@@ -39,15 +38,14 @@ def rename_live_logs(context: dg.OpExecutionContext, config: RotateConfig) -> No
         if config.dry_run:
             return
         done = rotate(plan, say=context.log.info, wait_s=config.wait_s)
-        finding = live_log_is_rotated(settings, utc_now())
     except AspectsError as error:
         raise dg.Failure(description=str(error), allow_retries=False) from None
     for one in done.waiting:
         context.log.warning(said_of(one, done.now))
     context.log_event(dg.AssetObservation(TRACKING_LOGS, metadata=_shown(done)))
-    report(context, "live_log_is_rotated", finding)
-    if plan.refused:
-        raise dg.Failure(description="; ".join(map(str, plan.refused)), allow_retries=False)
+    report(context, "live_log_is_rotated")
+    if plan.refused or done.failed:
+        raise dg.Failure(description=" ".join(map(str, (*plan.refused, *done.failed))), allow_retries=False)
 
 
 @dg.job(
@@ -117,9 +115,10 @@ def _rotated(plan: RotationPlan, wait_s: float) -> int:
             print(f"{one.path}: {one.size:,} bytes, left by its writers")
     for one in done.waiting:
         print(said_of(one, done.now), file=sys.stderr)
-    for refused in plan.refused:
-        print(refused, file=sys.stderr)
-    return 1 if plan.refused else 0
+    errors = (*plan.refused, *done.failed)
+    for error in errors:
+        print(error, file=sys.stderr)
+    return 1 if errors else 0
 
 
 if __name__ == "__main__":

@@ -3,12 +3,10 @@
 import dagster as dg
 from pydantic import Field
 
-from aspects_orchestration.archive.live_check import live_log_is_rotated
 from aspects_orchestration.assets.tracking_logs import TRACKING_LOGS, observed
 from aspects_orchestration.checks.tracking_logs import report
 from aspects_orchestration.errors import AspectsError
 from aspects_orchestration.replay.observe import forget, observe
-from aspects_orchestration.replay.result import utc_now
 from aspects_orchestration.resources.clickhouse import ClickHouseResource
 from aspects_orchestration.resources.log_storage import LogStorageResource
 from aspects_orchestration.samples.first_use import write_sample
@@ -37,11 +35,10 @@ def catalog_tracking_logs(
         if config.rebuild:
             forget(settings, warehouse)
         found = observe(settings, warehouse, s3=log_storage.s3(), say=context.log.info)
-        rotated = live_log_is_rotated(settings, utc_now())
     except AspectsError as error:
         raise dg.Failure(description=str(error), allow_retries=False) from None
     context.log_event(dg.AssetObservation(TRACKING_LOGS, metadata=observed(found)))
-    report(context, "live_log_is_rotated", rotated)
+    report(context, "live_log_is_rotated")
 
 
 @dg.job(

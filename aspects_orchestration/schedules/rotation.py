@@ -12,12 +12,16 @@ from aspects_orchestration.settings import load_settings
 
 
 def rotate_when_due() -> dg.ScheduleDefinition:
-    """Looks five minutes after every hour, UTC; launches a run only where there is something to do."""
+    """Looks five minutes before every hour, UTC; launches a run only where there is something to do.
+
+    Before the hour, because the archive takes a file for the day on which it was last written: rotated by the hour, all but
+    the last five minutes of a day are sealed with that day.
+    """
 
     @dg.schedule(
         name="rotate_tracking_logs_when_due",
         job=rotate_tracking_logs,
-        cron_schedule="5 * * * *",
+        cron_schedule="55 * * * *",
         execution_timezone="UTC",
         description="Look every hour whether a live log is due by ASPECTS_ROTATE (by default once the UTC day is over), and"
         " rotate it. Needs ASPECTS_LIVE_LOG.",

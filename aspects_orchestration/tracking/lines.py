@@ -173,6 +173,23 @@ def unwrap(
     yield from pieces.finish()
 
 
+def usual_start(raw: bytes) -> int:
+    """Where the event begins in a line that looks like an event, alone or behind a logger's prefix.
+
+    Args:
+        raw: one line of the file.
+
+    Returns:
+        The offset of its brace; if `event_type` is in it too, `unwrap` takes what follows for an event without another
+        look. -1 for any other line.
+    """
+    start = raw.find(b"{")
+    if start < 0 or not raw.startswith(_EVENT_STARTS, start) or not raw.endswith(_EVENT_ENDS):
+        return -1
+    # All that CRI writes has a T there, which saves asking the expression.
+    return start if start == 0 or raw[10:11] != b"T" or _CRI.match(raw) is None else -1
+
+
 def container_piece(raw: bytes) -> Piece | None:
     """What a line carries if Docker's json-file driver, CRI, or a shipper that keeps CRI's flag wrote it.
 

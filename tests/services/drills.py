@@ -50,6 +50,8 @@ def _archived(day: date, file: Path) -> tuple[ArchivedObject, bytes]:
     raw = file.read_bytes()
     if file.suffix == ".gz":
         raw = gzip.decompress(raw)
+    elif file.suffix in {".zst", ".bz2", ".xz"}:
+        raise NotImplementedError(file.suffix)
     stored = zstd.compress(raw)
     times = [
         datetime.fromisoformat(found.decode()).replace(tzinfo=UTC)
