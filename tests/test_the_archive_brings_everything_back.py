@@ -1,8 +1,10 @@
 """A month comes back from the archive alone: to the row, found without a catalog, and never from what was tampered with."""
 
+import gzip
+import os
 import shutil
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
@@ -12,11 +14,13 @@ from services.seaweedfs import S3Server
 from services.site import Site
 
 from aspects_orchestration.archive.reading import UnsoundArchiveError
+from aspects_orchestration.archive.seal import seal_day
 from aspects_orchestration.errors import AspectsError
 from aspects_orchestration.replay.plan import Mode
 from aspects_orchestration.replay.result import LoadResult
 from aspects_orchestration.replay.sources import ARCHIVE, BOTH, NoLogsError
 from aspects_orchestration.samples import SampleSpec
+from aspects_orchestration.tracking.stores import S3Options
 from aspects_orchestration.warehouse import server
 
 SPEC = SampleSpec(lines=1_500, damage=0.02)
@@ -151,6 +155,31 @@ def test_a_log_that_has_taken_the_place_of_a_sealed_one_hides_nothing(town: Site
     result = town.load("2021-03", sources=BOTH)
     assert result.account.total.lines == 12
     assert len(statements(town, "2021-03")) == 12
+
+
+def test_what_was_sealed_as_it_was_because_it_is_damaged_gives_what_can_be_read(town: Site) -> None:
+    archive_of(town, "verbatim")
+    log = town.logs / "verbatim.log.1.gz"
+    lines = [enrolled(f"2021-11-{day:02d}T00:00:00Z", learner=who(day)) for day in range(1, 29)]
+    log.write_bytes(gzip.compress(b"".join(lines[:14])) + gzip.compress(b"".join(lines[14:]))[:-40])
+    os.utime(log, (1_638_400_000, 1_638_400_000))  # in December
+    live = town.load("2021-11", dry_run=True, sources=(log.name,)).account.total.statements
+    assert live >= 14
+    result = seal_day(
+        town.settings,
+        date(2021, 12, 1),
+        s3=S3Options(),
+        run_id="test",
+        now=datetime(2021, 12, 3, tzinfo=UTC),
+        say=lambda _: None,
+    )
+    assert result.sealed is not None
+    both = town.load("2021-11", dry_run=True, sources=BOTH)
+    assert f"file://{log}" not in both.account.files
+    log.unlink()
+    restored = town.load("2021-11", sources=ARCHIVE)
+    assert restored.account.total.statements == live
+    assert restored.account.damages
 
 
 def test_an_archive_below_the_logs_is_not_among_them(town: Site) -> None:

@@ -15,8 +15,8 @@ from typing import BinaryIO, Final
 
 from aspects_orchestration.archive.index import ARCHIVE_SETTING
 from aspects_orchestration.archive.manifest import ArchivedObject
+from aspects_orchestration.archive.recompress import prefix_sha256
 from aspects_orchestration.errors import AspectsError
-from aspects_orchestration.tracking.compression import Damage, decompressed
 from aspects_orchestration.tracking.stores import LogFile, LogStore, S3Options, open_store
 from aspects_orchestration.window import Window
 
@@ -173,17 +173,15 @@ def begins_as(store: LogStore, file: LogFile, sealed: ArchivedObject) -> bool:
     Raises:
         LogStoreError: as `LogStore.open`.
     """
-    left = sealed.covered_bytes
-    digest = hashlib.sha256()
-    with closing(store.open(file)) as stream:
-        for block in _blocks(stream) if sealed.verbatim else decompressed(stream):
-            if isinstance(block, Damage):
-                return False
-            digest.update(block[:left])
-            left -= min(left, len(block))
-            if not left:
-                break
-    return not left and digest.hexdigest() == sealed.covered_sha256
+    if sealed.verbatim:
+        with closing(store.open(file)) as stream:
+            held = hashlib.sha256()
+            left = sealed.covered_bytes
+            while left and (block := stream.read(min(left, _BLOCK_BYTES))):
+                held.update(block)
+                left -= len(block)
+        return not left and held.hexdigest() == sealed.covered_sha256
+    return prefix_sha256(lambda: store.open(file), sealed.covered_bytes) == sealed.covered_sha256
 
 
 def _listed(store: LogStore) -> Iterator[LogFile]:
