@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from aspects_orchestration.archive.index import ArchiveIndex
+from aspects_orchestration.archive.seal import index_of
 from aspects_orchestration.assets.restore_drill import RESTORE_DRILL
 from aspects_orchestration.checks.result import check_result
 from aspects_orchestration.drill.choose import newest_sealed_line
@@ -83,7 +83,7 @@ def look(settings: Settings, warehouse: Warehouse, *, s3: S3Options) -> Drilled:
     Raises:
         AspectsError: the archive or its record cannot be read.
     """
-    index = ArchiveIndex(settings.archive_uri, settings.home / "index", s3=s3)
+    index = index_of(settings, s3=s3)
     sealed = index.update()
     now = utc_now()
     return Drilled(

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final
 
 from aspects_orchestration.archive.index import ARCHIVE_SETTING
 from aspects_orchestration.archive.manifest import ArchivedObject
-from aspects_orchestration.errors import AspectsError, LogStoreError
-from aspects_orchestration.tracking.stores import LogFile, LogStore, S3Options, open_store
+from aspects_orchestration.archive.read_back import read_data
+from aspects_orchestration.errors import AspectsError
+from aspects_orchestration.tracking.stores import LogFile, S3Options, open_store
 
-_BLOCK: Final = 1 << 20
-#: Hashing lets go of the interpreter, and S3 answers late: a few at once keep both busy.
-_THREADS: Final = 4
 _NAMED: Final = 10
 
 
@@ -50,10 +46,13 @@ def read_back(
     found = [(one, files.get(one.object)) for one in objects]
     damaged = [f"{one.object} is missing" for one, file in found if file is None]
     there = [Stored(one, file) for one, file in found if file is not None]
-    store = open_store(archive, s3=s3, setting=ARCHIVE_SETTING)
-    with ThreadPoolExecutor(_THREADS, thread_name_prefix="read back") as pool:
-        answers = pool.map(lambda one: _fault(store, one), there)
-        damaged += [fault for fault in answers if fault is not None]
+    sealed = {one.file: one.object for one in there}
+    for read in read_data(open_store(archive, s3=s3, setting=ARCHIVE_SETTING), list(sealed)):
+        one = sealed[read.file]
+        if read.error is not None:
+            damaged.append(f"{one.object} cannot be read ({read.error.what})")
+        elif read.sha256 != one.stored_sha256:
+            damaged.append(f"{one.object} has other bytes than were sealed")
     if damaged:
         more = f", and {len(damaged) - _NAMED} more" if len(damaged) > _NAMED else ""
         raise ArchiveDamagedError(
@@ -75,18 +74,3 @@ def _listed(archive: str, folders: Iterable[str], s3: S3Options) -> dict[str, Lo
         for file in store.list():
             files[f"{folder}/{file.uri.rpartition('/')[2]}"] = file
     return files
-
-
-def _fault(store: LogStore, one: Stored) -> str | None:
-    if one.file.size != one.object.stored_bytes:
-        return f"{one.object.object} has {one.file.size} bytes, not {one.object.stored_bytes}"
-    digest = hashlib.sha256()
-    try:
-        with store.open(one.file) as stream:
-            while block := stream.read(_BLOCK):
-                digest.update(block)
-    except LogStoreError as error:
-        return f"{one.object.object} cannot be read ({error.what})"
-    if digest.hexdigest() != one.object.stored_sha256:
-        return f"{one.object.object} has other bytes than were sealed"
-    return None

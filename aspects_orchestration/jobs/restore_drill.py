@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime
 import dagster as dg
 from pydantic import Field
 
-from aspects_orchestration.archive.index import ArchiveIndex
+from aspects_orchestration.archive.seal import index_of
 from aspects_orchestration.assets.restore_drill import RESTORE_DRILL, drill_metadata
 from aspects_orchestration.checks.restore_drill import evaluations
 from aspects_orchestration.drill.choose import turn_of
@@ -67,7 +67,7 @@ def drill_a_restore(
     bad = []
     try:
         request = config.request(datetime.now(UTC))
-        index = ArchiveIndex(settings.archive_uri, settings.home / "index", s3=s3)
+        index = index_of(settings, s3=s3)
         sealed = index.update()
         plan = plan_drill(settings, index, sealed, request, now=utc_now())
         for line in plan_lines(plan):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import uuid
 
-from aspects_orchestration.archive.index import ArchiveIndex
+from aspects_orchestration.archive.seal import index_of
 from aspects_orchestration.drill.run import DrillRequest, drill, only_one, plan_drill
 from aspects_orchestration.replay.result import utc_now
 from aspects_orchestration.resources.clickhouse import connect
@@ -23,7 +23,7 @@ def main(turn: str) -> None:
     """As the job does it."""
     settings = load_settings()
     warehouse = connect(settings, run_id=uuid.uuid4().hex)
-    index = ArchiveIndex(settings.archive_uri, settings.home / "index", s3=S3Options())
+    index = index_of(settings, s3=S3Options())
     plan = plan_drill(settings, index, index.update(), DrillRequest(turn, None, 10**10), now=utc_now())
     with only_one(settings, warehouse, say=say):
         for one in drill(settings, warehouse, plan, s3=S3Options(), say=say):

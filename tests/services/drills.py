@@ -12,9 +12,9 @@ from pathlib import Path
 
 from backports import zstd
 
-from aspects_orchestration.archive.index import ArchiveIndex
 from aspects_orchestration.archive.layout import manifest_name, object_name
 from aspects_orchestration.archive.manifest import ArchivedObject, Head, Link, ManifestReader, encode
+from aspects_orchestration.archive.seal import index_of
 from aspects_orchestration.drill.run import DrilledDay, DrillRequest, drill, only_one, plan_drill
 from aspects_orchestration.replay.result import utc_now
 from aspects_orchestration.tracking.stores import S3Options, open_store
@@ -93,7 +93,7 @@ def drilled(
     """A drill, as the job does it."""
     settings = site.settings
     say = said.append if said is not None else lambda _: None
-    index = ArchiveIndex(settings.archive_uri, settings.home / "index", s3=S3Options())
+    index = index_of(settings, s3=S3Options())
     plan = plan_drill(settings, index, index.update(), DrillRequest(turn, day, max_raw_bytes), now=utc_now())
     warehouse = site.warehouse()
     with only_one(settings, warehouse, say=say):
