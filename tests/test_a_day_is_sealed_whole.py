@@ -216,13 +216,15 @@ def test_a_file_that_changes_while_it_is_read_is_left_out_and_comes_later(
     original = store_object._to_the_end
 
     def changing(made: Any, source: Any) -> Iterator[bytes]:
-        if source.file.uri == path.as_uri():
-            yield from made
-            if becomes is None:
-                path.unlink()
-            else:
-                town.put("tracking.log", becomes, at(DAY_2))
-        yield from original(made, source)
+        if source.file.uri != path.as_uri():
+            yield from original(made, source)
+            return
+        yield from made
+        if becomes is None:
+            path.unlink()
+        else:
+            town.put("tracking.log", becomes, at(DAY_2))
+        yield from original(iter(()), source)
 
     monkeypatch.setattr(store_object, "_to_the_end", changing)
     result = town.seal(FIRST)
@@ -248,6 +250,16 @@ def test_live_files_and_what_is_the_archives_own_are_no_sources(town: SealSite) 
     (town.folder / "link").symlink_to(town.archive)
     town.archive = str(town.folder / "link")
     assert town.seal(DAY_3, live={live}).plan.files == 0
+
+
+def test_the_live_log_of_the_settings_is_sealed_once_it_is_rotated(town: SealSite) -> None:
+    live = town.put("tracking.log", events(0, 3), at(FIRST))
+    town.environ["ASPECTS_LIVE_LOG"] = str(live)
+    assert town.seal(FIRST).plan.files == 0
+    assert list(unsealed(town.settings, FIRST, s3=town.s3)) == []
+    rotated = live.rename(live.with_name("tracking.log-20240501-1714521600"))
+    town.seal(DAY_2)
+    assert [one.source for one in town.objects()] == [rotated.as_uri()]
 
 
 def test_a_dry_run_tells_what_a_seal_would_do_and_writes_nothing(town: SealSite) -> None:

@@ -21,6 +21,7 @@ import orjson
 
 from aspects_orchestration.archive.index import ARCHIVE_SETTING, ArchiveIndex, SealedDay
 from aspects_orchestration.archive.layout import ARCHIVE, PROGRESS, manifest_name, progress_folder
+from aspects_orchestration.archive.live import live_files
 from aspects_orchestration.archive.manifest import (
     FORMAT,
     VERSION,
@@ -107,7 +108,7 @@ def seal_day(
     say: Say,
     dry_run: bool = False,
     lateness_hours: float | None = None,
-    live: Collection[Path] = (),
+    live: Collection[Path] | None = None,
 ) -> SealResult:
     """Seal a day, and before it every day since the newest sealed one.
 
@@ -120,7 +121,7 @@ def seal_day(
         say: told what is going on; safe to show.
         dry_run: look and plan only; nothing is read or written.
         lateness_hours: instead of ASPECTS_ARCHIVE_LATENESS_HOURS.
-        live: files that a writer still has open.
+        live: files that may still be written to; None: those of ASPECTS_LIVE_LOG (`live_files`).
 
     Raises:
         SealError: the day is not over, or before the archive's first.
@@ -148,7 +149,7 @@ def seal_day(
         plan = work.plan(
             first,
             day,
-            log_files(settings, s3=s3, live=live),
+            log_files(settings, s3=s3, live=live_files(settings, now=now) if live is None else live),
             sealed=sealing.index.sealed_as_they_are,
             now=now,
         )
@@ -170,9 +171,15 @@ def seal_day(
 
 
 def unsealed(
-    settings: Settings, until: date, *, s3: S3Options, live: Collection[Path] = ()
+    settings: Settings, until: date, *, s3: S3Options, live: Collection[Path] | None = None
 ) -> Iterator[LogFile]:
     """The closed log files, last written by the end of a day, that are not in the archive as they are.
+
+    Args:
+        settings: of the site.
+        until: the day.
+        s3: how to reach S3.
+        live: see `seal_day`.
 
     Raises:
         ManifestError, LogStoreError: as `seal_day`.
@@ -186,7 +193,7 @@ def unsealed(
         known = index.sealed_as_they_are(batch)
         yield from (file for file in batch if file.uri not in known)
 
-    for _, file in log_files(settings, s3=s3, live=live):
+    for _, file in log_files(settings, s3=s3, live=live_files(settings) if live is None else live):
         if file.modified < end:
             batch.append(file)
         if len(batch) == _LISTED:

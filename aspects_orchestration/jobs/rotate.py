@@ -2,14 +2,14 @@
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import dagster as dg
 from pydantic import Field
 
 from aspects_orchestration.archive.rotate import WAIT_S, Rotated, RotationPlan, plan_rotation, rotate, said_of
 from aspects_orchestration.assets.tracking_logs import TRACKING_LOGS
-from aspects_orchestration.checks.tracking_logs import report
+from aspects_orchestration.checks.tracking_logs import evaluation
 from aspects_orchestration.errors import AspectsError
 from aspects_orchestration.replay.result import utc_now
 from aspects_orchestration.settings import load_settings
@@ -27,8 +27,11 @@ class RotateConfig(dg.Config):
     )
 
 
-@dg.op
-def rename_live_logs(context: dg.OpExecutionContext, config: RotateConfig) -> None:
+# What is yielded stands although the step fails afterwards; what a context is given to log would go with it.
+@dg.op(out={})
+def rename_live_logs(
+    context: dg.OpExecutionContext, config: RotateConfig
+) -> Iterator[dg.AssetObservation | dg.AssetCheckEvaluation]:
     """Rename the live logs that are due, and wait for their writers."""
     settings = load_settings()
     try:
@@ -42,8 +45,8 @@ def rename_live_logs(context: dg.OpExecutionContext, config: RotateConfig) -> No
         raise dg.Failure(description=str(error), allow_retries=False) from None
     for one in done.waiting:
         context.log.warning(said_of(one, done.now))
-    context.log_event(dg.AssetObservation(TRACKING_LOGS, metadata=_shown(done)))
-    report(context, "live_log_is_rotated")
+    yield dg.AssetObservation(TRACKING_LOGS, metadata=_shown(done))
+    yield evaluation("live_log_is_rotated")
     if plan.refused or done.failed:
         raise dg.Failure(description=" ".join(map(str, (*plan.refused, *done.failed))), allow_retries=False)
 

@@ -1,10 +1,12 @@
 """What the tracking logs hold: read what the catalog does not know yet, and say it store by store."""
 
+from collections.abc import Iterator
+
 import dagster as dg
 from pydantic import Field
 
 from aspects_orchestration.assets.tracking_logs import TRACKING_LOGS, observed
-from aspects_orchestration.checks.tracking_logs import report
+from aspects_orchestration.checks.tracking_logs import evaluation
 from aspects_orchestration.errors import AspectsError
 from aspects_orchestration.replay.observe import forget, observe
 from aspects_orchestration.resources.clickhouse import ClickHouseResource
@@ -19,13 +21,13 @@ class ObserveConfig(dg.Config):
     rebuild: bool = Field(False, description="Forget what the catalog knows, and read every log again.")
 
 
-@dg.op
+@dg.op(out={})
 def catalog_tracking_logs(
     context: dg.OpExecutionContext,
     config: ObserveConfig,
     clickhouse: ClickHouseResource,
     log_storage: LogStorageResource,
-) -> None:
+) -> Iterator[dg.AssetObservation | dg.AssetCheckEvaluation]:
     """Bring the catalog up to date and observe `tracking_logs`, by store."""
     settings = load_settings()
     try:
@@ -37,8 +39,8 @@ def catalog_tracking_logs(
         found = observe(settings, warehouse, s3=log_storage.s3(), say=context.log.info)
     except AspectsError as error:
         raise dg.Failure(description=str(error), allow_retries=False) from None
-    context.log_event(dg.AssetObservation(TRACKING_LOGS, metadata=observed(found)))
-    report(context, "live_log_is_rotated")
+    yield dg.AssetObservation(TRACKING_LOGS, metadata=observed(found))
+    yield evaluation("live_log_is_rotated")
 
 
 @dg.job(
@@ -52,6 +54,6 @@ def observe_tracking_logs() -> None:
 
 check_tracking_logs = dg.define_asset_job(
     "check_tracking_logs",
-    selection=dg.AssetSelection.checks_for_assets(TRACKING_LOGS),
+    selection=dg.AssetSelection.checks(dg.AssetCheckKey(TRACKING_LOGS, "live_log_is_rotated")),
     description="Check that live logs are rotated and that their writers follow. Needs no ClickHouse.",
 )
