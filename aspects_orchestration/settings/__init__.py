@@ -26,7 +26,7 @@ from aspects_orchestration.settings.in_force import (
     Settings,
     effective_settings,
 )
-from aspects_orchestration.settings.resolve import load_settings
+from aspects_orchestration.settings.load import load_settings
 
 __all__ = [
     "DEFAULT",
