@@ -329,6 +329,7 @@ def test_compressed_files_of_several_members_come_out_whole(name: str, members: 
 @given(st.sampled_from(list(COMPRESSIONS)), FILES, st.data())
 @settings(max_examples=150, deadline=None)
 def test_what_stands_before_a_cut_in_an_archive_is_read(name: str, data: bytes, draw: st.DataObject) -> None:
+    assume(compression_of(data) == "plain")  # an archive in an archive is told as such
     compressed = COMPRESSIONS[name](data)
     end = draw.draw(st.integers(4, len(compressed) - 1))
     assume(compression_of(compressed[:end]) == name)  # a few bytes of an archive could be anything

@@ -12,6 +12,7 @@ import signal
 import sys
 import threading
 from datetime import UTC, date, datetime
+from pathlib import Path
 from typing import Any
 
 from aspects_orchestration.archive import seal, store_object
@@ -88,6 +89,9 @@ def main(day: str, at: str = "", act: str = "kill") -> None:
         now=datetime.now(UTC),
         say=lambda text: print(text, flush=True),
     )
+    # Not ru_maxrss: a child begins with the peak of the process that started it, and that may be a whole test suite.
+    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    print("peak:", status["VmHWM"].strip().replace("kB", "KB"))
     print(f"done: {len(result.sealed_now)} days, {len(result.left_out)} left out", flush=True)
 
 
