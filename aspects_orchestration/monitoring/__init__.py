@@ -1,0 +1,1 @@
+"""What is watched, what it reads, and when that is a reason to worry."""
