@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import dagster as dg
 
+from aspects_orchestration.checks.result import answered, check_specs, selected, told
 from aspects_orchestration.errors import AspectsError
 from aspects_orchestration.lms.compare import QUESTIONS, Asked
 from aspects_orchestration.lms.database import LmsDatabase
@@ -36,10 +37,7 @@ def _checks(table: str) -> dg.AssetChecksDefinition:
 
     @dg.multi_asset_check(
         name=f"check_{table}",
-        specs=[
-            dg.AssetCheckSpec(name, asset=table, description=question.__doc__)
-            for name, question in questions.items()
-        ],
+        specs=check_specs(dg.AssetKey(table), questions),
         can_subset=True,
     )
     def check(
@@ -57,25 +55,14 @@ def _checks(table: str) -> dg.AssetChecksDefinition:
         asked = Asked(
             warehouse, names.event_sink_database, names.orchestration_database, TABLES[table], database
         )
-        for key in sorted(context.selected_asset_check_keys):
-            try:
-                finding = (
-                    Finding(True, "not asked: ASPECTS_ENABLE_PII is false")
-                    if not_asked
-                    else questions[key.name](asked)
-                )
-            except AspectsError as error:
-                finding = Finding(False, str(error))
-            lines = "\n".join(f"- {line}" for line in finding.lines)
-            yield dg.AssetCheckResult(
-                asset_key=key.asset_key,
-                check_name=key.name,
-                passed=finding.passed,
-                # What a copy holds is right as far as it goes: a warning, and no reason to stop others.
-                severity=dg.AssetCheckSeverity.WARN,
-                description=finding.summary,
-                metadata={**finding.numbers, **({"found": dg.MetadataValue.md(lines)} if lines else {})},
-            )
+
+        def ask(key: dg.AssetCheckKey) -> Finding:
+            if not_asked:
+                return Finding(True, "not asked: ASPECTS_ENABLE_PII is false")
+            return questions[key.name](asked)
+
+        # What a copy holds is right as far as it goes: a warning, and no reason to stop others.
+        yield from told(answered(selected(context, questions), ask), warnings=questions)
         if database is not None:
             database.close()
 

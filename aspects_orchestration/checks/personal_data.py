@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import dagster as dg
 
+from aspects_orchestration.checks.result import answered, check_specs, told
 from aspects_orchestration.errors import AspectsError
 from aspects_orchestration.jobs.personal_data import lms_database
 from aspects_orchestration.lms.retirement import retired_among, retired_prefix, retired_users
@@ -133,9 +134,9 @@ def personal_data_checks() -> dg.AssetChecksDefinition:
 
     @dg.multi_asset_check(
         specs=[
-            dg.AssetCheckSpec(name, asset=table, description=question.__doc__)
+            spec
             for table, questions in QUESTIONS.items()
-            for name, question in questions.items()
+            for spec in check_specs(dg.AssetKey(table), questions)
         ],
         can_subset=True,
     )
@@ -147,30 +148,12 @@ def personal_data_checks() -> dg.AssetChecksDefinition:
             warehouse = clickhouse.warehouse(run_id=context.run.run_id)
         except AspectsError as error:
             raise dg.Failure(description=str(error), allow_retries=False) from None
-        failed = []
-        for key in sorted(context.selected_asset_check_keys):
+
+        def ask(key: dg.AssetCheckKey) -> Finding:
             table = key.asset_key.path[-1]
-            try:
-                finding = QUESTIONS[table][key.name](Asked(warehouse, settings, table))
-            except AspectsError as error:
-                finding = Finding(False, str(error))
-            severity = dg.AssetCheckSeverity.WARN if key.name in _WARNINGS else dg.AssetCheckSeverity.ERROR
-            if not finding.passed and severity is dg.AssetCheckSeverity.ERROR:
-                failed.append(f"{key.name} of {table}: {finding.summary}")
-            yield dg.AssetCheckResult(
-                asset_key=key.asset_key,
-                check_name=key.name,
-                passed=finding.passed,
-                severity=severity,
-                description=finding.summary,
-                metadata={
-                    **finding.numbers,
-                    **({"found": dg.MetadataValue.md("\n".join(finding.lines))} if finding.lines else {}),
-                },
-            )
-        if failed:
-            # As for the statements: whoever looks at the exit code of a run must not take it for good.
-            raise dg.Failure(description="; ".join(failed), allow_retries=False)
+            return QUESTIONS[table][key.name](Asked(warehouse, settings, table))
+
+        yield from told(answered(sorted(context.selected_asset_check_keys), ask), warnings=_WARNINGS)
 
     return check_personal_data
 

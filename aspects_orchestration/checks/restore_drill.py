@@ -6,7 +6,7 @@ import dagster as dg
 
 from aspects_orchestration.archive.seal import index_of
 from aspects_orchestration.assets.restore_drill import RESTORE_DRILL
-from aspects_orchestration.checks.result import check_result
+from aspects_orchestration.checks.result import answered, check_specs, evaluation, selected, severity, told
 from aspects_orchestration.drill.choose import newest_sealed_line
 from aspects_orchestration.drill.record import last_drill
 from aspects_orchestration.drill.verify import QUESTIONS, Drilled
@@ -19,17 +19,14 @@ from aspects_orchestration.tracking.stores import S3Options
 from aspects_orchestration.warehouse.client import Warehouse
 
 #: What can be made good by launching the drill is a warning; a restore that does not bring back what stands is none.
-_ERRORS = {"drill_passed"}
+_WARNINGS = QUESTIONS.keys() - {"drill_passed"}
 
 
 def restore_drill_checks() -> dg.AssetChecksDefinition:
     """All checks, as one step."""
 
     @dg.multi_asset_check(
-        specs=[
-            dg.AssetCheckSpec(name, asset=RESTORE_DRILL, description=question.__doc__)
-            for name, question in QUESTIONS.items()
-        ],
+        specs=check_specs(RESTORE_DRILL, QUESTIONS),
         can_subset=True,
     )
     def check_restore_drills(
@@ -42,15 +39,8 @@ def restore_drill_checks() -> dg.AssetChecksDefinition:
             drilled = look(load_settings(), warehouse, s3=log_storage.s3())
         except AspectsError as error:
             raise dg.Failure(description=str(error), allow_retries=False) from None
-        failed = []
-        asked = {key.name for key in context.selected_asset_check_keys}
-        for name in (one for one in QUESTIONS if one in asked):
-            finding = QUESTIONS[name](drilled)
-            if not finding.passed and name in _ERRORS:
-                failed.append(f"{name}: {finding.summary}")
-            yield check_result(RESTORE_DRILL, name, finding, severity(name))
-        if failed:
-            raise dg.Failure(description="; ".join(failed), allow_retries=False)
+        found = answered(selected(context, QUESTIONS), lambda key: QUESTIONS[key.name](drilled))
+        yield from told(found, warnings=_WARNINGS)
 
     return check_restore_drills
 
@@ -61,20 +51,7 @@ def evaluations(
     """The same answers, as a job that is no check tells of them."""
     drilled = look(settings, warehouse, s3=s3)
     for name, question in QUESTIONS.items():
-        result = check_result(RESTORE_DRILL, name, question(drilled), severity(name))
-        yield dg.AssetCheckEvaluation(
-            asset_key=RESTORE_DRILL,
-            check_name=name,
-            passed=result.passed,
-            severity=result.severity,
-            description=result.description,
-            metadata=result.metadata,
-        )
-
-
-def severity(name: str) -> dg.AssetCheckSeverity:
-    """How bad it is if a question is answered with no."""
-    return dg.AssetCheckSeverity.ERROR if name in _ERRORS else dg.AssetCheckSeverity.WARN
+        yield evaluation(RESTORE_DRILL, name, question(drilled), severity(name, _WARNINGS))
 
 
 def look(settings: Settings, warehouse: Warehouse, *, s3: S3Options) -> Drilled:

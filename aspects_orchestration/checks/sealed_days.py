@@ -9,7 +9,7 @@ from aspects_orchestration.archive.questions import QUESTIONS, WARNINGS
 from aspects_orchestration.archive.seal import index_of
 from aspects_orchestration.archive.verify import verify
 from aspects_orchestration.assets.tracking_log_archive import TRACKING_LOG_ARCHIVE
-from aspects_orchestration.checks.result import check_result
+from aspects_orchestration.checks.result import answered, check_specs, selected, told
 from aspects_orchestration.errors import AspectsError
 from aspects_orchestration.resources.log_storage import LogStorageResource
 from aspects_orchestration.settings import load_settings
@@ -19,12 +19,7 @@ def sealed_days_checks(days: dg.PartitionsDefinition) -> dg.AssetChecksDefinitio
     """All checks of a day, as one step with one look at the archive; bytes are read by the job `verify_archive`."""
 
     @dg.multi_asset_check(
-        specs=[
-            dg.AssetCheckSpec(
-                name, asset=TRACKING_LOG_ARCHIVE, description=question.__doc__, partitions_def=days
-            )
-            for name, question in QUESTIONS.items()
-        ],
+        specs=check_specs(TRACKING_LOG_ARCHIVE, QUESTIONS, partitions_def=days),
         can_subset=True,
     )
     def check_sealed_day(
@@ -40,16 +35,7 @@ def sealed_days_checks(days: dg.PartitionsDefinition) -> dg.AssetChecksDefinitio
             )
         except AspectsError as error:
             raise dg.Failure(description=str(error), allow_retries=False) from None
-        asked = {key.name for key in context.selected_asset_check_keys}
-        failed = []
-        for name in (one for one in QUESTIONS if one in asked):
-            finding = QUESTIONS[name](found)
-            is_warning = name in WARNINGS
-            if not finding.passed and not is_warning:
-                failed.append(f"{name}: {finding.summary}")
-            severity = dg.AssetCheckSeverity.WARN if is_warning else dg.AssetCheckSeverity.ERROR
-            yield check_result(TRACKING_LOG_ARCHIVE, name, finding, severity)
-        if failed:
-            raise dg.Failure(description="; ".join(failed), allow_retries=False)
+        findings = answered(selected(context, QUESTIONS), lambda key: QUESTIONS[key.name](found))
+        yield from told(findings, warnings=WARNINGS)
 
     return check_sealed_day

@@ -9,8 +9,7 @@ import dagster as dg
 from aspects_orchestration.archive.manifest import ManifestError
 from aspects_orchestration.archive.seal import index_of, unsealed
 from aspects_orchestration.assets.tracking_log_archive import TRACKING_LOG_ARCHIVE
-from aspects_orchestration.checks.result import check_result
-from aspects_orchestration.errors import AspectsError
+from aspects_orchestration.checks.result import answered, check_specs, selected, told
 from aspects_orchestration.resources.log_storage import LogStorageResource
 from aspects_orchestration.settings import Settings, load_settings
 from aspects_orchestration.tracking.stores import S3Options
@@ -70,31 +69,14 @@ def sealing_checks(days: dg.PartitionsDefinition) -> dg.AssetChecksDefinition:
     """The checks of a day, as one step."""
 
     @dg.multi_asset_check(
-        specs=[
-            dg.AssetCheckSpec(
-                name, asset=TRACKING_LOG_ARCHIVE, description=question.__doc__, partitions_def=days
-            )
-            for name, question in QUESTIONS.items()
-        ],
+        specs=check_specs(TRACKING_LOG_ARCHIVE, QUESTIONS, partitions_def=days),
         can_subset=True,
     )
     def check_sealing(
         context: dg.AssetCheckExecutionContext, log_storage: LogStorageResource
     ) -> Iterator[dg.AssetCheckResult]:
         settings, s3, day = load_settings(), log_storage.s3(), date.fromisoformat(context.partition_key)
-        asked = {key.name for key in context.selected_asset_check_keys}
-        failed = []
-        for name in (one for one in QUESTIONS if one in asked):
-            try:
-                finding = QUESTIONS[name](settings, s3, day)
-            except AspectsError as error:
-                finding = Finding(False, str(error))
-            is_warning = name in _WARNINGS
-            if not finding.passed and not is_warning:
-                failed.append(f"{name}: {finding.summary}")
-            severity = dg.AssetCheckSeverity.WARN if is_warning else dg.AssetCheckSeverity.ERROR
-            yield check_result(TRACKING_LOG_ARCHIVE, name, finding, severity)
-        if failed:
-            raise dg.Failure(description="; ".join(failed), allow_retries=False)
+        found = answered(selected(context, QUESTIONS), lambda key: QUESTIONS[key.name](settings, s3, day))
+        yield from told(found, warnings=_WARNINGS)
 
     return check_sealing

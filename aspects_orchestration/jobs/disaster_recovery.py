@@ -13,7 +13,7 @@ from pydantic import Field
 
 from aspects_orchestration.assets.event_sink import copy_metadata, copy_summary
 from aspects_orchestration.assets.xapi_events_all import POOL, XAPI_EVENTS_ALL, load_metadata, moment
-from aspects_orchestration.checks.result import check_result
+from aspects_orchestration.checks.result import evaluation
 from aspects_orchestration.errors import AspectsError
 from aspects_orchestration.recovery import everything, months
 from aspects_orchestration.recovery.everything import Ask
@@ -154,16 +154,7 @@ def _told(
     )
     failed = []
     for name, finding in answers(warehouse, Month(schema_names(settings), outcome.month)):
-        found = check_result(XAPI_EVENTS_ALL, name, finding, dg.AssetCheckSeverity.ERROR)
-        yield dg.AssetCheckEvaluation(
-            asset_key=XAPI_EVENTS_ALL,
-            check_name=name,
-            passed=found.passed,
-            severity=found.severity,
-            description=found.description,
-            metadata=found.metadata,
-            partition=outcome.month,
-        )
+        yield evaluation(XAPI_EVENTS_ALL, name, finding, dg.AssetCheckSeverity.ERROR, partition=outcome.month)
         if not finding.passed:
             failed.append(f"{name}: {finding.summary}")
     if failed:

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from aspects_orchestration.archive.rotate import WAIT_S, Rotated, RotationPlan, plan_rotation, rotate, said_of
 from aspects_orchestration.assets.tracking_logs import TRACKING_LOGS
-from aspects_orchestration.checks.tracking_logs import evaluation
+from aspects_orchestration.checks.tracking_logs import evaluations
 from aspects_orchestration.errors import AspectsError
 from aspects_orchestration.replay.result import utc_now
 from aspects_orchestration.settings import load_settings
@@ -46,7 +46,7 @@ def rename_live_logs(
     for one in done.waiting:
         context.log.warning(said_of(one, done.now))
     yield dg.AssetObservation(TRACKING_LOGS, metadata=_shown(done))
-    yield evaluation("live_log_is_rotated")
+    yield from evaluations()
     if plan.refused or done.failed:
         raise dg.Failure(description=" ".join(map(str, (*plan.refused, *done.failed))), allow_retries=False)
 

@@ -6,7 +6,7 @@ import dagster as dg
 from pydantic import Field
 
 from aspects_orchestration.assets.tracking_logs import TRACKING_LOGS, observed
-from aspects_orchestration.checks.tracking_logs import evaluation
+from aspects_orchestration.checks.tracking_logs import evaluations
 from aspects_orchestration.errors import AspectsError
 from aspects_orchestration.replay.observe import forget, observe
 from aspects_orchestration.resources.clickhouse import ClickHouseResource
@@ -40,7 +40,7 @@ def catalog_tracking_logs(
     except AspectsError as error:
         raise dg.Failure(description=str(error), allow_retries=False) from None
     yield dg.AssetObservation(TRACKING_LOGS, metadata=observed(found))
-    yield evaluation("live_log_is_rotated")
+    yield from evaluations()
 
 
 @dg.job(

@@ -12,7 +12,7 @@ from aspects_orchestration.archive.seal import index_of
 from aspects_orchestration.archive.subset import parse_subset
 from aspects_orchestration.archive.verify import Verified, verify
 from aspects_orchestration.assets.tracking_log_archive import TRACKING_LOG_ARCHIVE
-from aspects_orchestration.checks.result import check_result
+from aspects_orchestration.checks.result import evaluation, severity
 from aspects_orchestration.errors import AspectsError
 from aspects_orchestration.resources.log_storage import LogStorageResource
 from aspects_orchestration.settings import load_settings
@@ -83,17 +83,12 @@ def _day(text: str) -> date | None:
 def _mark(context: dg.OpExecutionContext, found: Verified, day: date) -> None:
     """Give the day's checks the results of this verification."""
     for name, question in QUESTIONS.items():
-        finding = question(found)
-        severity = dg.AssetCheckSeverity.WARN if name in WARNINGS else dg.AssetCheckSeverity.ERROR
-        result = check_result(TRACKING_LOG_ARCHIVE, name, finding, severity)
         context.instance.report_runless_asset_event(
-            dg.AssetCheckEvaluation(
-                asset_key=TRACKING_LOG_ARCHIVE,
-                check_name=name,
-                passed=result.passed,
-                metadata=result.metadata,
-                severity=severity,
-                description=result.description,
+            evaluation(
+                TRACKING_LOG_ARCHIVE,
+                name,
+                question(found),
+                severity(name, WARNINGS),
                 partition=day.isoformat(),
             )
         )

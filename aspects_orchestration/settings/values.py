@@ -6,7 +6,7 @@ and what would do. Nothing shown here is a secret.
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -140,14 +140,19 @@ def month(value: str) -> str:
     return value
 
 
-def ttl_expression(value: str) -> str:
-    """A TTL that `parse_ttl` reads."""
+def _read_by(parse: Callable[[str], object], value: str) -> str:
+    """A text that another part of the project reads, refused in that part's words."""
     try:
-        parse_ttl(value)
+        parse(value)
     except SettingsError as refused:
         wrong = refused.what.partition(": ")[2]
         raise ImpossibleValueError(f"{wrong}; {refused.do[0].lower()}{refused.do[1:].rstrip('.')}") from None
     return value
+
+
+def ttl_expression(value: str) -> str:
+    """A TTL that `parse_ttl` reads."""
+    return _read_by(parse_ttl, value)
 
 
 def host_name(value: str) -> str:
@@ -265,12 +270,7 @@ def _live_log(value: str) -> str:
 
 def rotation(value: str) -> str:
     """When logs are rotated, as `parse_rotation` reads it."""
-    try:
-        parse_rotation(value)
-    except SettingsError as refused:
-        wrong = refused.what.partition(": ")[2]
-        raise ImpossibleValueError(f"{wrong}; {refused.do[0].lower()}{refused.do[1:].rstrip('.')}") from None
-    return value
+    return _read_by(parse_rotation, value)
 
 
 def records_sources(value: str) -> str:

@@ -5,7 +5,7 @@ Answers come from ClickHouse and from the record of the last load; nothing is re
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -289,19 +289,15 @@ def _ids(warehouse: Warehouse, month: Month, window: Window) -> tuple[int, int, 
     return rows, ids, ids_hash
 
 
-def answers(
-    warehouse: Warehouse, month: Month, names: Collection[str] | None = None
-) -> Iterator[tuple[str, Finding]]:
+def answers(warehouse: Warehouse, month: Month) -> Iterator[tuple[str, Finding]]:
     """Ask about a month: each question's name and answer, one that could not be asked answered with why.
 
     Args:
         warehouse: a connection.
         month: of the raw table.
-        names: of the questions; None for all.
     """
     for name, ask in QUESTIONS.items():
-        if names is None or name in names:
-            try:
-                yield name, ask(warehouse, month)
-            except AspectsError as error:
-                yield name, Finding(False, str(error))
+        try:
+            yield name, ask(warehouse, month)
+        except AspectsError as error:
+            yield name, Finding(False, str(error))
