@@ -211,23 +211,22 @@ def test_what_is_sealed_counts_once_beside_the_logs_and_alone_when_they_are_rele
         )
 
     rotated = write(hours, "a/tracking.log-20240520", lines(DAYS))
-    # It grows after it was sealed, so that the archive holds it in two pieces.
-    grows = write(hours, "b/tracking.log-20240520", lines(dict.fromkeys(range(30), 5), seed=300))
-    sealed(date(2024, 5, 21))
-    write(
-        hours,
-        "b/tracking.log-20240520",
-        lines(dict.fromkeys(range(60), 5), seed=300),
-        modified=FIRST + timedelta(days=2),
-    )
-    sealed(date(2024, 5, 22))
+    # It grows after it was sealed, again and again, so that the archive holds it in four pieces.
+    for day in range(4):
+        grows = write(
+            hours,
+            "b/tracking.log-20240520",
+            lines(dict.fromkeys(range(15 * (day + 1)), 5), seed=300),
+            modified=FIRST + timedelta(days=day + 1),
+        )
+        sealed(date(2024, 5, 21 + day))
     written_live(hours, of_hours(45))
     right = seen(hours)
     assert numbers(right) == [45]
 
     hours.environ["ASPECTS_TRACKING_LOGS"] = f"{hours.logs},{hours.folder}/archive/logs"
     both = seen(hours, read_new=lambda _: None)
-    assert (both.files, both.copies) == (5, 3)
+    assert (both.files, both.copies) == (7, 5)
     assert both.comparison == right.comparison
     rotated.unlink()
     grows.unlink()

@@ -129,6 +129,31 @@ def test_a_log_that_grew_is_read_as_it_is_and_its_objects_are_left_out(town: Sit
     assert (result.statements.inserted, result.statements.duplicates) == (1, 0)
 
 
+def test_logs_that_lie_elsewhere_now_are_read_and_what_is_sealed_of_them_is_not(
+    town: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive = archive_of(town, "moved")
+    old = town.logs / "2021-05"
+    old.mkdir()
+    days = [f"2021-05-{day:02d}T00:00:00Z" for day in range(1, 9)]
+    whole, renamed, grows, packed = (old / f"moved.log-{name}" for name in ("1", "2", "3", "4.gz"))
+    whole.write_bytes(enrolled(days[0]))
+    renamed.write_bytes(enrolled(days[1]) + enrolled(days[2]))
+    grows.write_bytes(enrolled(days[3]))
+    packed.write_bytes(gzip.compress(enrolled(days[4])))
+    write_archive(archive, by_day([whole, renamed, grows, packed]))
+    monkeypatch.setitem(town.environ, "ASPECTS_TRACKING_LOGS", str(town.folder / "elsewhere"))
+    old.rename(town.folder / "elsewhere")
+    (town.folder / "elsewhere" / renamed.name).rename(town.folder / "elsewhere" / "other name")
+    with (town.folder / "elsewhere" / grows.name).open("ab") as more:
+        more.write(enrolled(days[5]))
+    # Of the same size, and another log.
+    (town.folder / "elsewhere" / "alike").write_bytes(enrolled(days[6]))
+    result = town.load("2021-05", sources=BOTH)
+    assert read_of(result) == {whole.name: 1, "other%20name": 2, grows.name: 2, packed.name: 1, "alike": 1}
+    assert len(statements(town, "2021-05")) == 7
+
+
 def test_a_supplement_and_what_it_supplements_are_both_read(town: Site) -> None:
     archive = archive_of(town, "supplement")
     log = town.logs / "supplemented.log.1"

@@ -24,7 +24,7 @@ from aspects_orchestration.tracking.stores import LogFile, S3Options, open_store
 
 ARCHIVE_SETTING: Final = "ASPECTS_TRACKING_LOG_ARCHIVE"
 #: Raised whenever the tables below change: an index of another version is made anew.
-_VERSION: Final = 2
+_VERSION: Final = 3
 _TABLES: Final = """
 CREATE TABLE manifests (
     day TEXT PRIMARY KEY, sha256 TEXT NOT NULL, etag TEXT NOT NULL, previous TEXT, sealed_at TEXT NOT NULL,
@@ -32,9 +32,12 @@ CREATE TABLE manifests (
     lines INTEGER NOT NULL, newest_line TEXT
 ) WITHOUT ROWID;
 CREATE TABLE objects (
-    day TEXT NOT NULL, object TEXT PRIMARY KEY, source TEXT NOT NULL, source_etag TEXT NOT NULL, line TEXT NOT NULL
+    day TEXT NOT NULL, object TEXT PRIMARY KEY, source TEXT NOT NULL, source_etag TEXT NOT NULL,
+    source_name TEXT NOT NULL, source_bytes INTEGER NOT NULL, line TEXT NOT NULL
 ) WITHOUT ROWID;
 CREATE INDEX objects_source ON objects (source, source_etag);
+CREATE INDEX objects_source_name ON objects (source_name, source);
+CREATE INDEX objects_source_bytes ON objects (source_bytes, source);
 CREATE INDEX objects_day ON objects (day);
 CREATE TABLE months (month TEXT NOT NULL, object TEXT NOT NULL, PRIMARY KEY (month, object)) WITHOUT ROWID;
 """
@@ -156,6 +159,30 @@ class ArchiveIndex:
                 ).fetchone()
             }
 
+    def sources_like(self, file: LogFile, most: int) -> list[str]:
+        """Sources that may be a file under another URI: all of its size, and, where there are few, those of its name.
+
+        Args:
+            file: a log.
+            most: so many of the name are few.
+        """
+        by_size = "SELECT DISTINCT source FROM objects WHERE source_bytes = ? AND source <> ?"
+        by_name = "SELECT DISTINCT source FROM objects WHERE source_name = ? AND source <> ? LIMIT ?"
+        with self._connected() as index:
+            found = {source for (source,) in index.execute(by_size, (file.size, file.uri))}
+            named = {source for (source,) in index.execute(by_name, (_name(file.uri), file.uri, most + 1))}
+        return sorted(found | (named if len(named) <= most else set()))
+
+    def sources_of(self, objects: Sequence[str]) -> dict[str, str]:
+        """The URI of the source of each of some objects, by the object's name; those that are not sealed are left out."""
+        found = {}
+        with self._connected() as index:
+            for one in objects:
+                row = index.execute("SELECT source FROM objects WHERE object = ?", (one,)).fetchone()
+                if row:
+                    found[one] = str(row[0])
+        return found
+
     def of_month(self, month: str) -> Iterator[ArchivedObject]:
         """The objects that hold lines of a month (such as 2024-05), or may: with lines without a time, or verbatim."""
         yield from self._select(
@@ -238,8 +265,16 @@ class ArchiveIndex:
                     line = orjson.dumps(one.as_json(), option=orjson.OPT_UTC_Z).decode()
                     try:
                         index.execute(
-                            "INSERT INTO objects VALUES (?, ?, ?, ?, ?)",
-                            (day.isoformat(), one.object, one.source, one.source_etag, line),
+                            "INSERT INTO objects VALUES (?, ?, ?, ?, ?, ?, ?)",
+                            (
+                                day.isoformat(),
+                                one.object,
+                                one.source,
+                                one.source_etag,
+                                _name(one.source),
+                                one.source_bytes,
+                                line,
+                            ),
                         )
                     except sqlite3.IntegrityError:
                         raise ManifestError(
@@ -291,6 +326,11 @@ class ArchiveIndex:
                 do=f"`python -m aspects_orchestration.jobs.archive verify` says which manifests are missing or changed; the"
                 f" one to bring back is {manifest_name(head.previous.day) if head.previous else manifest_name(day)}.",
             )
+
+
+def _name(uri: str) -> str:
+    """The last part of a source's URI: it stays when a folder is moved, or mounted elsewhere."""
+    return uri.rpartition("/")[2]
 
 
 def _sealed_day(row: tuple[Any, ...]) -> SealedDay:

@@ -15,7 +15,7 @@ from typing import BinaryIO, Final
 
 from aspects_orchestration.archive.index import ARCHIVE_SETTING
 from aspects_orchestration.archive.manifest import ArchivedObject
-from aspects_orchestration.archive.recompress import prefix_sha256
+from aspects_orchestration.archive.recompress import prefixes_sha256
 from aspects_orchestration.errors import AspectsError
 from aspects_orchestration.tracking.stores import LogFile, LogStore, S3Options, open_store
 from aspects_orchestration.window import Window
@@ -162,26 +162,38 @@ def refusal(unsound: Sequence[Unsound]) -> UnsoundArchiveError:
     )
 
 
-def begins_as(store: LogStore, file: LogFile, sealed: ArchivedObject) -> bool:
-    """Whether a file still begins with all that is archived of it, up to the end of an object.
+def begins_with(store: LogStore, file: LogFile, sealed: Sequence[ArchivedObject]) -> set[str]:
+    """With which objects a file begins: with all that is archived of their source, up to their end.
 
     Args:
         store: that listed the file.
-        file: the source of the object, in a later version.
-        sealed: the last object of an earlier version.
+        file: a log.
+        sealed: objects, of whatever source; each the last of a version of it.
+
+    Returns:
+        Their names.
 
     Raises:
         LogStoreError: as `LogStore.open`.
     """
-    if sealed.verbatim:
-        with closing(store.open(file)) as stream:
-            held = hashlib.sha256()
-            left = sealed.covered_bytes
-            while left and (block := stream.read(min(left, _BLOCK_BYTES))):
-                held.update(block)
-                left -= len(block)
-        return not left and held.hexdigest() == sealed.covered_sha256
-    return prefix_sha256(lambda: store.open(file), sealed.covered_bytes) == sealed.covered_sha256
+    decompressed = {one.covered_bytes for one in sealed if not one.verbatim}
+    hashes = prefixes_sha256(lambda: store.open(file), decompressed) if decompressed else {}
+    return {
+        one.object
+        for one in sealed
+        if (_begins_verbatim(store, file, one) if one.verbatim else hashes.get(one.covered_bytes))
+        == one.covered_sha256
+    }
+
+
+def _begins_verbatim(store: LogStore, file: LogFile, sealed: ArchivedObject) -> str | None:
+    held = hashlib.sha256()
+    left = sealed.covered_bytes
+    with closing(store.open(file)) as stream:
+        while left and (block := stream.read(min(left, _BLOCK_BYTES))):
+            held.update(block)
+            left -= len(block)
+    return None if left else held.hexdigest()
 
 
 def _listed(store: LogStore) -> Iterator[LogFile]:

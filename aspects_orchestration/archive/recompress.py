@@ -232,19 +232,43 @@ def prefix_sha256(open_source: OpenSource, length: int) -> str | None:
     Raises:
         LogStoreError: storage fails.
     """
+    return prefixes_sha256(open_source, [length]).get(length)
+
+
+def prefixes_sha256(open_source: OpenSource, lengths: Iterable[int]) -> dict[int, str]:
+    """The SHA-256 of several beginnings of a file's decompressed bytes, read once.
+
+    Args:
+        open_source: opens the file as stored, at its beginning; seekable.
+        lengths: in bytes.
+
+    Returns:
+        By length; without those of which there are not so many bytes, or that come behind a damage.
+
+    Raises:
+        LogStoreError: storage fails.
+    """
     digest = hashlib.sha256()
-    left = length
-    if left == 0:
-        return digest.hexdigest()
+    found: dict[int, str] = {}
+    ends = sorted(set(lengths))
+    at = 0
+    if ends and ends[0] == 0:
+        found[ends.pop(0)] = digest.hexdigest()
     try:
-        for block in _whole(open_source, ""):
-            digest.update(memoryview(block)[:left])
-            left -= min(left, len(block))
-            if left == 0:
-                return digest.hexdigest()
+        for block in _whole(open_source, "") if ends else ():
+            rest = memoryview(block)
+            while ends and ends[0] - at <= len(rest):
+                digest.update(rest[: ends[0] - at])
+                rest = rest[ends[0] - at :]
+                at = ends.pop(0)
+                found[at] = digest.hexdigest()
+            if not ends:
+                break
+            digest.update(rest)
+            at += len(rest)
     except DamagedSourceError:
         pass
-    return None
+    return found
 
 
 def raw_sha256_of(

@@ -24,6 +24,7 @@ class FileHours:
         lines, undated: of the whole file; lines without an event included.
         first_micros, last_micros: its first and last transformable event (microseconds since 1970-01-01 UTC).
         hours: its transformable lines by hour (hours since 1970-01-01 UTC), of that stretch of time.
+        source: of an object of the archive, the URI of the log that it is, or is a part of.
     """
 
     uri: str
@@ -32,6 +33,7 @@ class FileHours:
     first_micros: int
     last_micros: int
     hours: Mapping[int, int]
+    source: str = ""
 
     @property
     def of_the_stretch(self) -> int:
@@ -53,6 +55,7 @@ def each_once(files: Iterable[FileHours]) -> list[FileHours]:
     That is so where two agree in all that is known of them (a copy, be it compressed otherwise), and where one begins, or
     ends, in the same microsecond as another that has no fewer lines of any hour (a copy made while the other grew, or what
     it grew by). Times that were written without a fraction of a second do not tell that, so there only whole copies do.
+    An object of the archive is left out beside its source, which may have been sealed in many parts, in the same way.
 
     Args:
         files: what each holds of one and the same stretch of time.
@@ -68,16 +71,19 @@ def each_once(files: Iterable[FileHours]) -> list[FileHours]:
         )
         copies.setdefault(known, file)
     kept: list[FileHours] = []
+    by_uri: dict[str, FileHours] = {}
     beginning: dict[int, list[FileHours]] = {}
     ending: dict[int, list[FileHours]] = {}
     for file in sorted(copies.values(), key=lambda one: (-one.of_the_stretch, -one.lines, one.uri)):
         alike = [
+            *([by_uri[file.source]] if file.source in by_uri else []),
             *(beginning.get(file.first_micros, []) if file.first_micros % _SECOND_MICROS else []),
             *(ending.get(file.last_micros, []) if file.last_micros % _SECOND_MICROS else []),
         ]
         if any(_holds(other, file) for other in alike):
             continue
         kept.append(file)
+        by_uri[file.uri] = file
         beginning.setdefault(file.first_micros, []).append(file)
         ending.setdefault(file.last_micros, []).append(file)
     return kept

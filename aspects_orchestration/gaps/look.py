@@ -7,16 +7,20 @@ and no further.
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from aspects_orchestration.archive.manifest import ManifestError
+from aspects_orchestration.archive.seal import index_of
 from aspects_orchestration.errors import AspectsError
 from aspects_orchestration.gaps.compare import Comparison, Limits, Loaded, compare
 from aspects_orchestration.gaps.hours import FileHours, each_once, lines_by_hour
 from aspects_orchestration.replay.observe import catalog
 from aspects_orchestration.replay.reading import transformer_reader
+from aspects_orchestration.replay.sources import archive_root
 from aspects_orchestration.retention.policy import site_policy
 from aspects_orchestration.settings import Settings
 from aspects_orchestration.tracking.catalog import hour_range
@@ -108,11 +112,12 @@ def look(
     """
     files = {f"{file.uri}\n{file.etag}": file for file in _listed(settings, s3, request.budget_s)}
     window = window_of(settings, request, now)
-    known, unknown = _known(settings, warehouse, files, window)
+    sources = _sources(settings, files.values(), s3)
+    known, unknown = _known(settings, warehouse, files, sources, window)
     if read_new is not None and unknown:
         read_new(f"{len(unknown)} logs are new or have changed since they were read: reading them first")
         catalog(settings, warehouse, [files[one] for one in unknown], s3=s3, say=read_new)
-        known, unknown = _known(settings, warehouse, files, window)
+        known, unknown = _known(settings, warehouse, files, sources, window)
     live = sum(is_live(files[one], now=now) for one in unknown)
     kept = each_once(known)
     found, loaded = {}, {}
@@ -173,8 +178,25 @@ def _listed(settings: Settings, s3: S3Options, budget_s: float | None) -> Iterat
             yield file
 
 
+def _sources(settings: Settings, files: Iterable[LogFile], s3: S3Options) -> dict[str, str]:
+    """Of listed files that are objects of the archive, the log that each is, or is a part of; by their URIs."""
+    archive = archive_root(settings)
+    objects = {file.uri.removeprefix(archive): file.uri for file in files if file.uri.startswith(archive)}
+    if not objects:
+        return {}
+    index = index_of(settings, s3=s3)
+    # What is wrong with a manifest, verify_archive says; what was read of them before still holds.
+    with contextlib.suppress(ManifestError):
+        index.update()
+    return {objects[name]: source for name, source in index.sources_of(list(objects)).items()}
+
+
 def _known(
-    settings: Settings, warehouse: Warehouse, files: dict[str, LogFile], window: Window | None
+    settings: Settings,
+    warehouse: Warehouse,
+    files: dict[str, LogFile],
+    sources: Mapping[str, str],
+    window: Window | None,
 ) -> tuple[list[FileHours], list[str]]:
     """What is known of listed files that touch the window, and the keys of those of which nothing is."""
     first, end = hour_range(window) if window is not None else (0, 0)
@@ -192,6 +214,14 @@ def _known(
             continue
         by_hour = {int(hour): int(count) for hour, count in zip(hours, counts, strict=True)}
         known.append(
-            FileHours(files[key].uri, int(lines), int(undated), int(first_micros), int(last_micros), by_hour)
+            FileHours(
+                files[key].uri,
+                int(lines),
+                int(undated),
+                int(first_micros),
+                int(last_micros),
+                by_hour,
+                sources.get(files[key].uri, ""),
+            )
         )
     return known, unknown

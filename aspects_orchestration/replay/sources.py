@@ -1,7 +1,8 @@
 """Which files a load of a month reads: tracking logs as they are now, the sealed archive, both, or a quarantine.
 
 Read from both, an event counts once: what is sealed just as it stands among the logs is read from the archive, and of a
-log that has grown since, the log is read and its objects are left out.
+log that has grown since, or that lies under another path than the one it was sealed from, the log is read and its objects
+are left out.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from aspects_orchestration.archive.index import ARCHIVE_SETTING, ArchiveIndex
 from aspects_orchestration.archive.manifest import ArchivedObject
-from aspects_orchestration.archive.reading import Unsound, begins_as, find, holds, refusal
+from aspects_orchestration.archive.reading import Unsound, begins_with, find, holds, refusal
 from aspects_orchestration.archive.seal import index_of
 from aspects_orchestration.errors import AspectsError
 from aspects_orchestration.settings import Settings
@@ -36,6 +37,8 @@ QUARANTINE: Final = ("quarantine",)
 LOGS: Final = ("logs",)
 
 _BATCH: Final = 10_000
+#: Logs that lie elsewhere now are known by their name if no more sealed ones have it; by their size always.
+_ALIKE: Final = 64
 _FROM_ARCHIVE: Final = "in the archive, hold lines of the window"
 _SEALED: Final = "sealed in the archive as they are"
 _NOT_SOUND: Final = "in the archive, missing or changed"
@@ -186,12 +189,15 @@ def grown(index: ArchiveIndex, live: Sequence[LogFile], s3: S3Options) -> Collec
     does every night): then both are read.
     """
     left_out: set[str] = set()
-    for first in range(0, len(live), _BATCH):
-        some = {file.uri: file for file in live[first : first + _BATCH]}
-        for uri, objects in index.of_sources(list(some)).items():
-            newest = _newest_version(objects)
-            if begins_as(open_store(uri, s3=s3), some[uri], newest[-1]):
-                left_out.update(one.object for one in newest)
+    for file in live:
+        sources = index.of_sources([file.uri, *index.sources_like(file, _ALIKE)])
+        if not sources:
+            continue
+        versions = {version[-1].object: version for version in map(_newest_version, sources.values())}
+        # Of what holds no whole line, a beginning says nothing.
+        last = [version[-1] for version in versions.values() if version[-1].covered_bytes]
+        for name in begins_with(open_store(file.uri, s3=s3), file, last):
+            left_out.update(one.object for one in versions[name])
     return left_out
 
 
