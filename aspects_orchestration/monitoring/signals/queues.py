@@ -11,7 +11,7 @@ from aspects_orchestration.monitoring.model import Rule, Signal
 # Growth is told from five readings in a row, five minutes with a sensor that ticks every minute: longer than a burst of
 # events or the publishing of one course. Shorter queues than a hundred may grow as they like.
 _GROWTH = Rule(warn=100, critical=10_000, of="growing", for_ticks=5)
-_LIMIT = Rule(warn=10_000, critical=100_000, for_ticks=2, margin=0.1)
+_LIMIT = Rule(warn=10_000, critical=100_000, margin=0.1)
 _UP = Rule(worse="below", critical=0)
 
 _WORKERS = (
