@@ -316,6 +316,43 @@ def test_another_service_in_the_place_of_redis_is_told() -> None:
     assert "hidden" not in str(readings)
 
 
+def test_a_slow_redis_is_read_all_the_same(valkey: Valkey) -> None:
+    valkey.client().lpush(LMS, 1)
+    valkey.client().client_pause(1_000)
+    readings = readings_of(of(valkey))
+    length = readings[f"celery_queue_length{{queue={LMS}}}"]
+    assert length.value == 1
+    assert length.took_ms > 500
+
+
+def test_a_redis_that_is_down_is_told_where_only_dead_letters_are_watched() -> None:
+    nowhere = {"REDIS_HOST": "127.0.0.1", "REDIS_PORT": str(free_port()), "ASPECTS_CELERY_QUEUES": "none"}
+    seen = ticks(readers(load_settings(nowhere)), 1)
+    assert seen.standings["redis_up{use=cache}"].state is State.CRITICAL
+
+
+def test_a_slow_broker_is_read_and_a_slower_one_is_critical(kafka: Kafka) -> None:
+    kafka.create("slow", 1)
+    kafka.produce("slow", 0, 3)
+    asked = kafka_readers(kafka.servers, ASPECTS_EVENT_BUS_TOPIC="slow")
+    lag = f"kafka_lag{{group={GROUP},partition=0,topic=slow}}"
+    try:
+        kafka.slow(200)
+        assert values_of(asked)[lag] == 3
+        kafka.slow(4_000)
+        assert values_of(asked)["kafka_up"] == 0
+    finally:
+        kafka.slow(0)
+    assert values_of(asked)[lag] == 3
+
+
+def test_a_password_for_kafka_is_never_shown(kafka: Kafka, capfd: pytest.CaptureFixture[str]) -> None:
+    secret = {"EVENT_BUS_KAFKA_API_KEY": "lms", "EVENT_BUS_KAFKA_API_SECRET": "sEcReT"}
+    readings = readings_of(kafka_readers(kafka.servers, **secret))
+    assert readings["kafka_up"].value == 0
+    assert "sEcReT" not in f"{readings} {capfd.readouterr()}"
+
+
 # --- the sensor
 
 

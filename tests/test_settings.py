@@ -658,6 +658,11 @@ def test_the_event_bus_is_where_it_was_said_or_in_the_redis_of_the_lms() -> None
         True,
     )
     assert bus.password.get_secret_value() == "p@ss"
+    assert bus.verify
+    unchecked = {"EVENT_BUS_REDIS_CONNECTION_URL": "rediss://@bus.example.org:6380/?ssl_cert_reqs=none"}
+    bus = load_settings(unchecked).watched.bus_redis
+    assert bus is not None
+    assert (bus.port, bus.username, bus.verify) == (6380, None, False)
     neither = {"ASPECTS_ENABLE_EVENT_BUS_CONSUMER": "false", "ASPECTS_ENABLE_EVENT_BUS_PRODUCER": "false"}
     assert load_settings(address | neither).watched.bus_redis is None
     lms = load_settings({"REDIS_HOST": "r", "ASPECTS_ENABLE_EVENT_BUS_PRODUCER": "true"}).watched

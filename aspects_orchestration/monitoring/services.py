@@ -68,7 +68,7 @@ def vector_reader(urls: Sequence[str]) -> Reader:
     """
 
     def read(now: datetime) -> list[Reading]:
-        with ThreadPoolExecutor(min(16, len(urls))) as threads:
+        with ThreadPoolExecutor(min(64, len(urls))) as threads:
             answers = list(threads.map(ask, [f"{url}/health" for url in urls]))
         readings = []
         for url, answer in zip(urls, answers, strict=True):

@@ -214,7 +214,6 @@ def redis_url(value: SecretStr) -> SecretStr:
         not usable
         or parts.netloc.count("@") > 1
         or parts.fragment
-        or parts.query
         or not re.fullmatch(r"(/\d*)?", parts.path, re.ASCII)
         or re.search(r"[\s\\]", text)
     ):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 from pydantic import SecretStr
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RedisAddress:
-    """A Redis server, or one that speaks as Redis does, and who to be there."""
+    """A Redis server, or one that speaks as Redis does, and who to be there; `verify`: whether certificates are checked."""
 
     host: str
     port: int = 6379
@@ -25,6 +25,7 @@ class RedisAddress:
     username: str | None = None
     password: SecretStr = field(default_factory=lambda: SecretStr(""))
     tls: bool = False
+    verify: bool = True
 
     @property
     def shown(self) -> str:
@@ -171,6 +172,8 @@ def _redis_from(url: SecretStr) -> RedisAddress:
         unquote(parts.username or "") or None,
         SecretStr(unquote(parts.password or "")),
         parts.scheme == "rediss",
+        # The one option of redis-py's URLs that changes who can be spoken to; the others do not matter for a look.
+        parse_qs(parts.query).get("ssl_cert_reqs", [""])[-1].lower() not in {"none", "cert_none"},
     )
 
 

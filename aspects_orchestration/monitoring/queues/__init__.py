@@ -15,7 +15,11 @@ def readers(settings: Settings) -> list[Reader]:
         found.append(celery_reader(site.celery, site.celery_queues))
     if site.cache is not None:
         others = () if site.celery is None else (site.celery.database,)
-        found.append(dead_letters_reader(site.cache, site.dead_queues, also=others))
+        found.append(
+            dead_letters_reader(
+                site.cache, site.dead_queues, also=others, says_whether_up=site.celery is None
+            )
+        )
     if site.bus_redis is not None:
         found.append(streams_reader(site.bus_redis, site.bus_topic, site.bus_groups))
     if site.bus_kafka is not None:

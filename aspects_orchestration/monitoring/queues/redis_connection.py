@@ -53,6 +53,8 @@ def connected(address: RedisAddress, *, where: str, who: str) -> Iterator[redis.
         username=address.username,
         password=address.password.get_secret_value() or None,
         ssl=address.tls,
+        ssl_cert_reqs="required" if address.verify else "none",
+        ssl_check_hostname=address.verify,
         socket_timeout=TIMEOUT_S,
         socket_connect_timeout=TIMEOUT_S,
         retry=Retry(NoBackoff(), 0),

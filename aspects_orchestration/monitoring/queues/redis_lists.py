@@ -92,25 +92,37 @@ def _reading(signal: str, queue: str, length: float | str, now: datetime, took: 
     return Reading(signal, length, now, took, labels)
 
 
-def dead_letters_reader(address: RedisAddress, queues: Sequence[str], *, also: Sequence[int] = ()) -> Reader:
+def dead_letters_reader(
+    address: RedisAddress,
+    queues: Sequence[str],
+    *,
+    also: Sequence[int] = (),
+    says_whether_up: bool = False,
+) -> Reader:
     """Reads how many events lie in each list of dead letters.
 
     Args:
         address: where the LMS's cache is, in which batching puts them.
         queues: the lists to look at in any case; others named `dead_queue_…` are found where there are few keys.
         also: numbers of other databases there, to look at the same lists.
+        says_whether_up: whether `redis_up` is read too, because nobody else does.
     """
 
     def read(now: datetime) -> list[Reading]:
         started = time.monotonic()
+        alive, why = 1.0, ""
         try:
             lengths = _dead(address, queues, [one for one in also if one != address.database])
         except RedisError as error:
-            lengths = dict.fromkeys(queues, str(error))
+            alive, why = float(error.answers), str(error)
+            lengths = dict.fromkeys(queues, why)
         took = (time.monotonic() - started) * 1000
-        return [_reading("dead_queue_length", queue, length, now, took) for queue, length in lengths.items()]
+        up = [Reading("redis_up", alive, now, took, labels_of({"use": "cache"}), why)]
+        found = [_reading("dead_queue_length", queue, length, now, took) for queue, length in lengths.items()]
+        return [*(up if says_whether_up else []), *found]
 
-    return Reader(f"dead letters in Redis at {address.shown}", ("dead_queue_length",), read)
+    signals = ("dead_queue_length", "redis_up") if says_whether_up else ("dead_queue_length",)
+    return Reader(f"dead letters in Redis at {address.shown}", signals, read)
 
 
 def _dead(address: RedisAddress, queues: Sequence[str], also: Sequence[int]) -> dict[str, float | str]:
