@@ -123,6 +123,7 @@ SCHEDULES = {
     "check_restore_drill_daily": ("check_restore_drill", "30 6 * * *"),
 }
 SENSORS = {"replay_quarantine_when_they_arrive", "unarchived_months_expire", "xapi_gaps"}
+SENSORS |= {"queue_health", "service_health"}
 RESOURCES = {"clickhouse", "log_storage"}
 COPY_CONFIG = {
     "mode",

@@ -28,6 +28,7 @@ from aspects_orchestration.checks.xapi_gaps import XAPI_GAPS, GapsConfig
 from aspects_orchestration.drill.verify import QUESTIONS as DRILL_QUESTIONS
 from aspects_orchestration.lms.compare import QUESTIONS as OF_COPIES
 from aspects_orchestration.lms.course_blocks import COLUMNS as COURSE_BLOCKS_COLUMNS
+from aspects_orchestration.monitoring.signals import SIGNALS
 from aspects_orchestration.retention.policy import read_policy
 from aspects_orchestration.retention.verify import QUESTIONS as RETENTION_QUESTIONS
 from aspects_orchestration.settings import documented_settings
@@ -145,6 +146,13 @@ def test_every_fault_of_an_archive_and_every_reason_to_stay_is_explained() -> No
     document = ROOT / "docs/archive-verify-and-release.md"
     assert _rows(document, "fault") == {kind: meaning for kind, (meaning, _) in KINDS.items()}
     assert _rows(document, "stays") == KEPT
+
+
+def test_every_signal_of_queues_and_services_is_described_as_it_describes_itself() -> None:
+    text = (ROOT / "docs/monitoring-services.md").read_text()
+    for signal in SIGNALS.values():
+        if signal.group in {"queues", "services"}:
+            assert f"| `{signal.name}` | {signal.title} | {signal.do} |" in text
 
 
 def test_every_check_of_sealing_is_described_as_it_describes_itself() -> None:

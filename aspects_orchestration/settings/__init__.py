@@ -27,6 +27,7 @@ from aspects_orchestration.settings.in_force import (
     effective_settings,
 )
 from aspects_orchestration.settings.load import load_settings
+from aspects_orchestration.settings.watched import KafkaAddress, RedisAddress, Watched
 
 __all__ = [
     "DEFAULT",
@@ -38,9 +39,12 @@ __all__ = [
     "ClickHouseAddress",
     "DocumentedSetting",
     "EffectiveSetting",
+    "KafkaAddress",
     "ObjectLock",
+    "RedisAddress",
     "Settings",
     "TransformEngine",
+    "Watched",
     "XapiSource",
     "documented_settings",
     "effective_settings",

@@ -10,11 +10,15 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from aspects_orchestration.settings.values import (
     absolute_path,
     apprise_urls,
+    bare_host_name,
     boolean,
+    bootstrap_servers,
     database_url,
     existing_file,
     home_folder,
     host_name,
+    host_names,
+    key_names,
     listed,
     lms_host_name,
     log_paths,
@@ -24,6 +28,7 @@ from aspects_orchestration.settings.values import (
     plain_name,
     readable_clickhouse_url,
     records_sources,
+    redis_url,
     root_url,
     rotation,
     storage_uri,
@@ -46,6 +51,11 @@ _Name = Annotated[str, AfterValidator(plain_name), BeforeValidator(stripped)]
 _Boolean = Annotated[bool, BeforeValidator(boolean)]
 _Secret = Annotated[SecretStr, BeforeValidator(verbatim)]
 _Uri = Annotated[str, AfterValidator(storage_uri), BeforeValidator(stripped)]
+_Host = Annotated[str, AfterValidator(bare_host_name), BeforeValidator(stripped)]
+_Hosts = Annotated[str, AfterValidator(host_names), BeforeValidator(listed)]
+_Keys = Annotated[str, AfterValidator(key_names), BeforeValidator(listed)]
+_Port = Annotated[int, whole_number(1, 65535, "a port")]
+_RedisDb = Annotated[int, whole_number(0, 9999, "the number of a database")]
 _Records = Annotated[str, AfterValidator(records_sources), BeforeValidator(listed)]
 
 
@@ -299,6 +309,109 @@ class Given(BaseSettings):
         Annotated[SecretStr, AfterValidator(apprise_urls), BeforeValidator(verbatim), BeforeValidator(listed)]
         | None
     ) = _setting("ASPECTS_ALERT_URLS", "Apprise URLs that hear of trouble, by comma. Secret.")
+    redis_host: _Host | None = _setting(
+        "REDIS_HOST",
+        "The LMS's Redis, whose Celery queues and dead letters are watched. With a Tutor `config.yml`: `redis`.",
+        "none: not watched",
+    )
+    redis_port: _Port = _setting("REDIS_PORT", "Its port.", default=6379)
+    redis_username: _Text | None = _setting("REDIS_USERNAME", "The user to connect to Redis as.")
+    redis_password: _Secret | None = _setting("REDIS_PASSWORD", "That user's password. Secret.")
+    redis_tls: _Boolean = _setting("ASPECTS_REDIS_TLS", "Speak TLS with it.", "false", default=False)
+    celery_redis_db: _RedisDb = _setting(
+        "OPENEDX_CELERY_REDIS_DB", "The database of Redis where Celery's queues are.", default=0
+    )
+    cache_redis_db: _RedisDb = _setting(
+        "OPENEDX_CACHE_REDIS_DB",
+        "The database of Redis of the LMS's cache, where batching puts events aside that could not be sent.",
+        default=1,
+    )
+    celery_queues: _Keys = _setting(
+        "ASPECTS_CELERY_QUEUES",
+        "Celery queues to watch, by comma; `none` where the broker is not Redis.",
+        default="edx.lms.core.default,edx.cms.core.default",
+    )
+    dead_queues: _Keys = _setting(
+        "ASPECTS_DEAD_QUEUES",
+        "Lists of dead letters to watch, by comma, or `none`. On a small Redis any other `dead_queue_…` is found too.",
+        default="dead_queue_xapi,dead_queue_caliper",
+    )
+    event_bus_consumer: _Boolean | None = _setting(
+        "ASPECTS_ENABLE_EVENT_BUS_CONSUMER",
+        "Whether the site consumes the event bus. The bus is watched where its address is known, unless this and the next "
+        "are set and both false.",
+        "none",
+    )
+    event_bus_producer: _Boolean | None = _setting(
+        "ASPECTS_ENABLE_EVENT_BUS_PRODUCER", "Whether the site produces to it.", "none"
+    )
+    event_bus_redis_url: Annotated[SecretStr, AfterValidator(redis_url), BeforeValidator(verbatim)] | None = (
+        _setting(
+            "EVENT_BUS_REDIS_CONNECTION_URL",
+            "The event bus in Redis: `redis://user:password@host:6379/0`, or `rediss://…` for TLS. Secret.",
+            "none; where the bus is enabled and no other is named, the Redis at REDIS_HOST",
+        )
+    )
+    kafka_servers: Annotated[str, AfterValidator(bootstrap_servers), BeforeValidator(listed)] | None = (
+        _setting(
+            "EVENT_BUS_KAFKA_BOOTSTRAP_SERVERS", "The event bus in Kafka: `host:port`, several by comma."
+        )
+    )
+    kafka_api_key: _Text | None = _setting(
+        "EVENT_BUS_KAFKA_API_KEY", "The user there; with a user, TLS is spoken and the mechanism is PLAIN."
+    )
+    kafka_api_secret: _Secret | None = _setting("EVENT_BUS_KAFKA_API_SECRET", "That user's password. Secret.")
+    topic_prefix: _Text | None = _setting(
+        "EVENT_BUS_TOPIC_PREFIX",
+        "Put before the stream's or topic's name, with a hyphen. With a Tutor `config.yml`: `dev`, as in Tutor.",
+    )
+    event_bus_topic: _Text = _setting(
+        "ASPECTS_EVENT_BUS_TOPIC",
+        "The stream or topic of tracking events on the bus, without its prefix.",
+        default="analytics",
+    )
+    event_bus_groups: _Keys = _setting(
+        "ASPECTS_EVENT_BUS_GROUPS",
+        "Groups that read it, by comma; groups of a Redis stream are found by themselves.",
+        default="event_routing_backends",
+    )
+    run_ralph: _Boolean | None = _setting(
+        "RUN_RALPH",
+        "`false`: Ralph is not watched. In a `config.yml` it says whether Tutor runs Ralph: one at a RALPH_HOST that is set "
+        "there is watched all the same.",
+        "none",
+    )
+    ralph_host: Annotated[str, AfterValidator(lms_host_name), BeforeValidator(stripped)] | None = _setting(
+        "RALPH_HOST",
+        "Ralph's host name, with its port if need be. With a `config.yml` of a site that runs Ralph: `ralph`.",
+        "none: not watched",
+    )
+    ralph_port: _Port = _setting("RALPH_PORT", "Its port, where RALPH_HOST names none.", default=8100)
+    ralph_https: _Boolean = _setting("RALPH_RUN_HTTPS", "Speak https with it.", "false", default=False)
+    run_vector: _Boolean | None = _setting("RUN_VECTOR", "`false`: Vector is not watched.", "none")
+    vector_hosts: _Hosts | None = _setting(
+        "ASPECTS_VECTOR_HOST",
+        "Host names of Vector, each with its port if need be, several by comma. With a `config.yml` of a site that runs "
+        "Vector: `vector`.",
+        "none: not watched",
+    )
+    vector_port: _Port = _setting(
+        "ASPECTS_VECTOR_PORT", "The port of Vector's API, where a host names none.", default=8686
+    )
+    run_superset: _Boolean | None = _setting(
+        "RUN_SUPERSET", "`false`: Superset is not watched. In a `config.yml` as RUN_RALPH.", "none"
+    )
+    superset_host: Annotated[str, AfterValidator(lms_host_name), BeforeValidator(stripped)] | None = _setting(
+        "SUPERSET_HOST",
+        "Superset's host name, with its port if need be. In a `config.yml` it is the one for browsers, and ENABLE_HTTPS "
+        "says how; with the `config.yml` of a site that runs Superset and sets none: `superset`.",
+        "none: not watched",
+    )
+    superset_port: _Port | None = _setting(
+        "SUPERSET_PORT",
+        "Its port, where SUPERSET_HOST names none. 443 and 8443 mean https.",
+        "8088",
+    )
 
 
 NAMES: dict[str, FieldInfo] = {str(f.validation_alias): f for f in Given.model_fields.values()}

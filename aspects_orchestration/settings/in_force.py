@@ -17,6 +17,7 @@ from aspects_orchestration.settings.given import (
     XapiSource,
 )
 from aspects_orchestration.settings.values import MASK, masked_secret_url
+from aspects_orchestration.settings.watched import Watched
 from aspects_orchestration.warehouse.ttl import DataTtl, parse_ttl
 
 DEFAULT = "default"
@@ -94,6 +95,7 @@ class Settings:
     max_line_bytes: int
     replay_gaps: bool
     alert_urls: tuple[SecretStr, ...]
+    watched: Watched
     origins: Mapping[str, str] = field(default_factory=dict, repr=False, hash=False, compare=False)
     inputs: Mapping[str, str] = field(default_factory=dict, repr=False, hash=False, compare=False)
 

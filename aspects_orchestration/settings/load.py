@@ -92,8 +92,9 @@ def _refusal(refused: Sequence[str]) -> SettingsError:
 def _environment(environ: Mapping[str, str]) -> Layer:
     values: dict[str, object] = {k: v for k, v in environ.items() if is_given(k, v)}
     # Kubernetes tells every pod of a service named "clickhouse" its address in a variable of this very name.
-    if str(values.get("CLICKHOUSE_PORT", "")).startswith(("tcp://", "udp://")):
-        del values["CLICKHOUSE_PORT"]
+    for name in ("CLICKHOUSE_PORT", "REDIS_PORT", "RALPH_PORT", "SUPERSET_PORT"):
+        if str(values.get(name, "")).startswith(("tcp://", "udp://")):
+            del values[name]
     return Layer(ENVIRONMENT, values)
 
 

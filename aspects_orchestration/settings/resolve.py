@@ -24,6 +24,7 @@ from aspects_orchestration.settings.values import (
     masked_url,
     split_urls,
 )
+from aspects_orchestration.settings.watched import watched, watched_inputs
 
 
 def origin_of(name: str, layers: Iterable[Layer]) -> str | None:
@@ -105,6 +106,7 @@ class Resolution:
             max_line_bytes=given.max_line_bytes,
             replay_gaps=given.replay_gaps,
             alert_urls=tuple(SecretStr(url) for url in split_urls(given.alert_urls or SecretStr(""))),
+            watched=watched(given, from_environment=lambda name: self._found(name) == ENVIRONMENT),
             origins=self._origins,
             inputs=self._inputs(),
         )
@@ -345,6 +347,7 @@ class Resolution:
             "ENABLE_HTTPS": str(given.enable_https).lower(),
         }
         inputs = {name: "" if value is None else str(value) for name, value in shown.items()}
+        inputs |= watched_inputs(given)
         for name, value in sorted(self._layers[0].values.items()):
             if name.startswith("AWS_"):
                 inputs[name] = masked_url(str(value)) if name in _AWS_SHOWN else MASK

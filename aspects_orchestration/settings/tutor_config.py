@@ -38,6 +38,17 @@ _PLUGIN_DEFAULTS: dict[str, object] = {
     "OPENEDX_MYSQL_DATABASE": "openedx",
     "OPENEDX_MYSQL_USERNAME": "openedx",
     "K8S_NAMESPACE": "openedx",
+    "REDIS_HOST": "redis",
+    "REDIS_PORT": 6379,
+    "REDIS_USERNAME": "",
+    "REDIS_PASSWORD": "",
+    "OPENEDX_CELERY_REDIS_DB": 0,
+    "OPENEDX_CACHE_REDIS_DB": 1,
+    "RALPH_HOST": "ralph",
+    "RALPH_PORT": "8100",
+    "RALPH_RUN_HTTPS": False,
+    "SUPERSET_HOST": "superset.{{ LMS_HOST }}",
+    "SUPERSET_PORT": "8088",
 }
 
 # The plugin saves every password it has ever generated, and since version 5 these two, which came with the change of
@@ -86,6 +97,7 @@ def tutor_layers(path: Path, wanted: Collection[str], refused: list[str]) -> lis
             "ASPECTS_XAPI_SOURCE": source,
             "CLICKHOUSE_HOST": "clickhouse",
             "CLICKHOUSE_ADMIN_USER": "ch_admin",
+            **_implied_services(site, source),
         }
     templates = _TutorTemplates({**_PLUGIN_DEFAULTS, "ASPECTS_XAPI_SOURCE": "ralph", **implied, **site})
     names = [name for name in wanted if is_given(name, site.get(name))]
@@ -103,6 +115,30 @@ def tutor_layers(path: Path, wanted: Collection[str], refused: list[str]) -> lis
         if is_given(name, rendered):
             values[name] = rendered
     return [Layer(origin, values), Layer("Aspects plugin's default", implied)]
+
+
+def _implied_services(site: Mapping[str, object], source: str) -> dict[str, object]:
+    """Where services answer in the containers' network, of those that Tutor runs by this file."""
+
+    def runs(name: str, by_default: bool) -> bool:
+        return str(site.get(name, by_default)).strip().lower() in {"true", "1", "yes", "on"}
+
+    implied: dict[str, object] = {}
+    if runs("RUN_REDIS", True):
+        implied["REDIS_HOST"] = "redis"
+    if runs("RUN_RALPH", source == "ralph"):
+        implied["RALPH_HOST"] = "ralph"
+    if runs("RUN_VECTOR", source == "vector"):
+        implied["ASPECTS_VECTOR_HOST"] = "vector"
+    if runs("RUN_SUPERSET", True):
+        implied["SUPERSET_HOST"] = "superset"
+    bus = ("ASPECTS_ENABLE_EVENT_BUS_CONSUMER", "ASPECTS_ENABLE_EVENT_BUS_PRODUCER")
+    if any(runs(name, False) for name in bus):
+        # Tutor writes both into the LMS's settings as they are here.
+        implied["EVENT_BUS_TOPIC_PREFIX"] = "dev"
+        if "REDIS_HOST" in implied and "EVENT_BUS_KAFKA_BOOTSTRAP_SERVERS" not in site:
+            implied["EVENT_BUS_REDIS_CONNECTION_URL"] = "redis://redis:6379/0"
+    return implied
 
 
 class _TutorTemplates:

@@ -170,12 +170,66 @@ def host_name(value: str) -> str:
     return value
 
 
+def bare_host_name(value: str) -> str:
+    """A host name, or an IPv4 or IPv6 address, without port; of another service than ClickHouse."""
+    try:
+        return host_name(value)
+    except ImpossibleValueError:
+        raise ImpossibleValueError(
+            "is not a host name; give the name alone, without port, user and password"
+        ) from None
+
+
+def host_names(value: str) -> str:
+    """Host names by comma, each with its port if need be, each once."""
+    return ",".join(dict.fromkeys(lms_host_name(one.strip()) for one in value.split(",") if one.strip()))
+
+
+def bootstrap_servers(value: str) -> str:
+    """Brokers of Kafka, by comma."""
+    servers = [one.strip() for one in value.split(",") if one.strip()]
+    for one in servers:
+        if not re.fullmatch(
+            r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9_.])?):\d{1,5}", one, re.ASCII
+        ):
+            raise ImpossibleValueError(f"{shown(one)} is not host:port; give brokers as host:9092, by comma")
+    return ",".join(dict.fromkeys(servers))
+
+
+def key_names(value: str) -> str:
+    """Names of queues or groups by comma, each once; `none` is none of them."""
+    names = [one.strip() for one in value.split(",") if one.strip() and one.strip() != "none"]
+    for one in names:
+        if not one.isprintable() or len(one) > 249:
+            raise ImpossibleValueError(f"{shown(one)} is no name; give names by comma")
+    return ",".join(dict.fromkeys(names))
+
+
+def redis_url(value: SecretStr) -> SecretStr:
+    """A URL of Redis. No error shows any part of it: a misplaced `@` makes a password look like a host."""
+    do = "give it as redis://user:password@host:6379/0, with special characters of the password percent-encoded"
+    text = value.get_secret_value().strip()
+    try:
+        parts = urlsplit(text)
+        usable = parts.scheme in {"redis", "rediss"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+        parts = urlsplit("")
+    if (
+        not usable
+        or parts.netloc.count("@") > 1
+        or parts.fragment
+        or not re.fullmatch(r"(/\d*)?", parts.path, re.ASCII)
+        or re.search(r"[\s\\]", text)
+    ):
+        raise ImpossibleValueError(f"is not a URL of Redis that can be read; {do}")
+    return SecretStr(text)
+
+
 def lms_host_name(value: str) -> str:
     """A host name, with its port if need be."""
     if not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?(:\d{1,5})?", value, re.ASCII):
-        raise ImpossibleValueError(
-            f"{shown(value)} is not a host name; give it without https:// and path, or set LMS_ROOT_URL"
-        )
+        raise ImpossibleValueError(f"{shown(value)} is not a host name; give it without https:// and path")
     return value
 
 

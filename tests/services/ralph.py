@@ -1,0 +1,135 @@
+"""A real Ralph, in a venv of its own, because it pins an older clickhouse-connect than this project has.
+
+The venv is made once a machine, by pip, and takes about 20 s; where nothing can be installed its tests are skipped.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from aspects_orchestration.warehouse.server import ServerAddress
+from services.mariadb import free_port
+
+_VERSION = "5.1.0"
+# Ralph's API imports two more than it declares.
+_PACKAGES = [f"ralph-malph[backend-clickhouse,lrs,cli]=={_VERSION}", "uvicorn", "requests"]
+_INSTALL_TIMEOUT_S = 240
+_START_TIMEOUT_S = 60.0
+
+
+def _venv() -> Path:
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    return cache / "aspects-orchestration-tests" / f"ralph-{_VERSION}-py{version}"
+
+
+@pytest.fixture(scope="session")
+def ralph_program() -> Path:
+    """The Python that has Ralph; made if it is not there yet."""
+    venv = _venv()
+    # Written last, so that a venv whose making was interrupted is made again.
+    whole, packages = venv / "whole", "\n".join(_PACKAGES)
+    if not whole.exists() or whole.read_text() != packages:
+        try:
+            subprocess.run(
+                [sys.executable, "-m", "venv", "--clear", str(venv)],
+                check=True,
+                capture_output=True,
+                timeout=_INSTALL_TIMEOUT_S,
+            )
+            subprocess.run(
+                [str(venv / "bin/python"), "-m", "pip", "install", "--quiet", *_PACKAGES],
+                check=True,
+                capture_output=True,
+                timeout=_INSTALL_TIMEOUT_S,
+            )
+        except (OSError, subprocess.SubprocessError) as error:
+            why = f"Ralph {_VERSION} cannot be installed here by pip ({type(error).__name__})"
+            if os.environ.get("ASPECTS_TESTS_REQUIRE_ALL"):
+                pytest.fail(f"{why}, and ASPECTS_TESTS_REQUIRE_ALL is set")
+            pytest.skip(why)
+        whole.write_text(packages)
+    return venv / "bin/python"
+
+
+@dataclass
+class Ralph:
+    """One that a test may kill or hang."""
+
+    program: Path
+    folder: Path
+    address: ServerAddress
+    password: str | None = None
+    port: int = field(default_factory=free_port)
+    _process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
+
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+        clickhouse = {
+            "HOST": "127.0.0.1",
+            "PORT": str(self.address.http_port),
+            "DATABASE": "default",
+            "EVENT_TABLE_NAME": "xapi_events_all",
+            "USERNAME": self.address.user,
+            "PASSWORD": self.address.password if self.password is None else self.password,
+        }
+        environ = {
+            **os.environ,
+            "RALPH_RUNSERVER_BACKEND": "clickhouse",
+            "RALPH_AUTH_FILE": str(self.folder / "auth.json"),
+            **{f"RALPH_BACKENDS__LRS__CLICKHOUSE__{name}": value for name, value in clickhouse.items()},
+        }
+        with (self.folder / "ralph.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [str(self.program), "-m", "uvicorn", "ralph.api:app", "--port", str(self.port)],
+                env=environ,
+                cwd=self.folder,
+                stdout=log,
+                stderr=log,
+            )
+        deadline = time.monotonic() + _START_TIMEOUT_S
+        while True:
+            try:
+                urllib.request.urlopen(f"http://127.0.0.1:{self.port}/__lbheartbeat__", timeout=5).close()
+                return
+            except OSError:
+                if time.monotonic() > deadline or self._process.poll() is not None:
+                    raise
+                time.sleep(0.1)
+
+    def hang(self) -> None:
+        """Accept and never answer, until `go_on`."""
+        assert self._process
+        os.kill(self._process.pid, signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        """After `hang`."""
+        assert self._process
+        os.kill(self._process.pid, signal.SIGCONT)
+
+    def kill(self) -> None:
+        """At once."""
+        if self._process:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+
+@pytest.fixture
+def stopped_ralphs() -> Iterator[list[Ralph]]:
+    """Every Ralph that a test puts in here is killed at its end."""
+    made: list[Ralph] = []
+    yield made
+    for one in made:
+        one.kill()
