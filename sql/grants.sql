@@ -104,3 +104,7 @@ GRANT TABLE ENGINE ON ReplicatedMergeTree TO `aspects_pipeline`;
 GRANT TABLE ENGINE ON ReplicatedReplacingMergeTree TO `aspects_pipeline`;
 GRANT SELECT ON system.clusters TO `aspects_pipeline`;
 GRANT SELECT ON system.replicas TO `aspects_pipeline`;
+
+-- Only with CLICKHOUSE_CLUSTER_NAME, for monitoring alone: system tables of every node (clusterAllReplicas). Servers that do
+-- not know this grant yet have REMOTE ON *.* instead.
+GRANT READ ON REMOTE TO `aspects_pipeline`;

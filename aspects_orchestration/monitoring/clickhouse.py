@@ -24,8 +24,8 @@ from aspects_orchestration.warehouse import server
 from aspects_orchestration.warehouse.client import Patience, UnreachableError, Warehouse
 from aspects_orchestration.warehouse.statements import ddl
 
-#: Below the deadline of a look (watch.DEADLINE_S), for two round trips that hang.
-_PATIENCE: Final = Patience(connect_s=2.5, answer_s=3.5)
+#: Below the deadline of a look (watch.DEADLINE_S), for a connection and an answer that hang.
+_PATIENCE: Final = Patience(connect_s=2, answer_s=3)
 #: Seconds after which the server itself ends a query of monitoring: what watches must not be what overloads.
 _MAX_EXECUTION_S: Final = 5
 #: Texts of readings are remembered in a sensor's cursor.
@@ -154,7 +154,7 @@ class _Place:
         settings: dict[str, object] = {"max_execution_time": _MAX_EXECUTION_S, "max_threads": 2}
         if cluster:
             # Of a node that is down the others must not be silent; it is counted by clickhouse_nodes_missing.
-            settings |= {"skip_unavailable_shards": 1, "connect_timeout": 2}
+            settings |= {"skip_unavailable_shards": 1, "handshake_timeout_ms": 2000, "receive_timeout": 3}
         return Warehouse(
             self.address(), run_id="monitoring", cluster=cluster, patience=_PATIENCE, settings=settings
         )
@@ -396,7 +396,9 @@ def _rows_per_insert(asked: Asked) -> list[Reading]:
 
 
 def _nodes_missing(asked: Asked) -> list[Reading]:
-    configured = {str(host) for (host,) in asked.rows("nodes", cluster=asked.warehouse.cluster)}
+    configured = [
+        f"{host}:{port}" for host, port in asked.rows("nodes", cluster_name=asked.warehouse.cluster)
+    ]
     answered = _nodes(asked)
     missing = max(0, len(configured) - len(answered))
     why = f"{len(answered)} of {len(configured)} nodes answer"

@@ -70,10 +70,10 @@ class Origin:
 
 @dataclass(frozen=True)
 class Patience:
-    """How long to wait for ClickHouse, in seconds: for a connection, and for each piece of an answer."""
+    """How long to wait for ClickHouse, in whole seconds: for a connection, and for each piece of an answer."""
 
-    connect_s: float = 10
-    answer_s: float = _RECEIVE_TIMEOUT_S
+    connect_s: int = 10
+    answer_s: int = _RECEIVE_TIMEOUT_S
 
 
 class Warehouse:
@@ -336,6 +336,8 @@ def _connect(address: ClickHouseAddress, patience: Patience) -> Client:
         autogenerate_session_id=False,
         connect_timeout=patience.connect_s,
         send_receive_timeout=patience.answer_s,
+        # Those that wait for seconds only ask much at once, and hang up at once: not with the connections of loads.
+        dedicated_pool=patience != Patience(),
         query_retries=0,
         client_name="aspects-orchestration",
         form_encode_query_params=True,  # thousands of URIs do not fit into a URL

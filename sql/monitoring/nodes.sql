@@ -1,4 +1,4 @@
 -- The nodes that a cluster should have.
-SELECT DISTINCT host_name
+SELECT DISTINCT host_name, port
 FROM system.clusters
-WHERE cluster = {cluster:String}
+WHERE cluster = {cluster_name:String}
