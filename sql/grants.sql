@@ -106,5 +106,11 @@ GRANT SELECT ON system.clusters TO `aspects_pipeline`;
 GRANT SELECT ON system.replicas TO `aspects_pipeline`;
 
 -- Only with CLICKHOUSE_CLUSTER_NAME, for monitoring alone: system tables of every node (clusterAllReplicas). Servers that do
--- not know this grant yet have REMOTE ON *.* instead.
+-- not know READ ON REMOTE yet have REMOTE ON *.* instead. Of other nodes no single columns can be granted.
 GRANT READ ON REMOTE TO `aspects_pipeline`;
+GRANT SELECT ON system.metrics TO `aspects_pipeline`;
+GRANT SELECT ON system.asynchronous_metrics TO `aspects_pipeline`;
+GRANT SELECT ON system.events TO `aspects_pipeline`;
+GRANT SELECT ON system.replication_queue TO `aspects_pipeline`;
+GRANT SELECT ON system.part_log TO `aspects_pipeline`;
+GRANT SELECT ON system.query_log TO `aspects_pipeline`;
