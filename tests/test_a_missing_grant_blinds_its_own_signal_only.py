@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import pytest
+from services.bad_http import hanging
 from services.site import Site
 from services.watched import Shard, settings_of, start_with_cluster, start_with_users
 
@@ -141,10 +142,16 @@ def test_logs_that_are_switched_off_say_so(site: Site) -> None:
     assert "Switch it on: `<part_log>`" in found["clickhouse_rows_per_insert"]
 
 
-def test_on_a_cluster_a_node_is_asked_by_name_and_one_that_is_down_is_missed(site: Site) -> None:
+@pytest.mark.parametrize("hangs", [False, True])
+def test_on_a_cluster_a_node_is_asked_by_name_and_one_that_is_down_is_missed(site: Site, hangs: bool) -> None:
+    with hanging() as port:
+        look_at_a_cluster_with(site, Shard(port if hangs else 1))
+
+
+def look_at_a_cluster_with(site: Site, dead: Shard) -> None:
     site.warehouse()
     one = address(site)
-    alive, dead = Shard(one.tcp_port, one.user, one.password), Shard(1)
+    alive = Shard(one.tcp_port, one.user, one.password)
     one = start_with_cluster(site, "aspects", [alive, dead])
     site.sql("SYSTEM FLUSH LOGS", admin=True)
     settings = settings_of(one, one.user, one.password, CLICKHOUSE_CLUSTER_NAME="aspects")
@@ -152,7 +159,7 @@ def test_on_a_cluster_a_node_is_asked_by_name_and_one_that_is_down_is_missed(sit
     (node,) = site.sql("SELECT hostName()", admin=True).decode().split()
     (missing,) = [reading for reading in found if reading.signal == "clickhouse_nodes_missing"]
     assert missing.value == 1
-    assert "127.0.0.1:1" in missing.why
+    assert f"127.0.0.1:{dead.port}" in missing.why
     by_node = {one.name for one in catalogue.SIGNALS if "node" in one.labels}
     assert {reading.signal for reading in found if ("node", node) in reading.labels} == by_node
     blind = {reading.signal for reading in found if reading.value is None}

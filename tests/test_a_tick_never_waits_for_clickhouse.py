@@ -154,7 +154,9 @@ def test_a_hundred_thousand_parts_in_ten_thousand_partitions_cost_no_time(
     again = tick(running, monkeypatch, first.cursor)
     assert again.took_s < 2
     assert again.standings["clickhouse_lag"].state == "ok"
-    assert again.standings["clickhouse_max_parts"].value == parts / 10_000
+    most = again.standings["clickhouse_max_parts"].value
+    assert most is not None
+    assert most >= parts / 10_000
     assert len(again.cursor) < 10_000
 
 

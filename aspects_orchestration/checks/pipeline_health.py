@@ -23,6 +23,7 @@ from aspects_orchestration.settings import load_settings
 NAME: Final = "healthy"
 #: An observation of a sensor that is older says nothing of now.
 _LATELY: Final = timedelta(hours=1)
+_SENSORS: Final = {"clickhouse": "clickhouse_health", "queues": "queue_health", "services": "service_health"}
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,7 @@ def health(signal: Signal, rule: Rule, seen: Look, observed: Health | None) -> H
     if rule.of == "value" or standing.state is State.UNKNOWN:
         return Health(standing.state, _said(signal, reading, standing), standing.value)
     if observed is None:
-        sensor = f"{signal.group}_health".replace("queues", "queue").replace("services", "service")
+        sensor = _SENSORS.get(signal.group, "of its group")
         return Health(
             State.OK,
             f"can be read; whether it grows is seen by the sensor {sensor} alone, which has not observed it lately",

@@ -89,10 +89,24 @@ class Asked:
         return f"{self.settings.xapi_database}.{self.settings.raw_xapi_table}"
 
     def rows(self, name: str, **parameters: object) -> list[tuple[Any, ...]]:
-        """All rows of `sql/monitoring/<name>.sql`."""
-        return self.warehouse.rows_of(
-            ddl(f"monitoring/{name}", cluster=self.warehouse.cluster, **parameters), step=f"monitoring/{name}"
-        )
+        """All rows of `sql/monitoring/<name>.sql`.
+
+        Raises:
+            WarehouseError: it cannot be read, or what answers is no ClickHouse.
+        """
+        statement = ddl(f"monitoring/{name}", cluster=self.warehouse.cluster, **parameters)
+        try:
+            return self.warehouse.rows_of(statement, step=f"monitoring/{name}")
+        except AspectsError:
+            raise
+        except Exception as error:
+            # The driver has no error of its own for an answer that it cannot read.
+            raise WarehouseError(
+                f"What answers at {self.warehouse.address.url} does not answer as ClickHouse does"
+                f" ({type(error).__name__})",
+                do="Check that CLICKHOUSE_HOST and CLICKHOUSE_PORT (HTTP: 8123, or 8443 with TLS), or"
+                " ASPECTS_CLICKHOUSE_URL, are ClickHouse's, and what stands between (a proxy, a load balancer).",
+            ) from None
 
     def reading(
         self, signal: str, value: float | None, *, why: str = "", usual: float = 0.0, **labels: str
@@ -154,7 +168,13 @@ class _Place:
         settings: dict[str, object] = {"max_execution_time": _MAX_EXECUTION_S, "max_threads": 2}
         if cluster:
             # Of a node that is down the others must not be silent; it is counted by clickhouse_nodes_missing.
-            settings |= {"skip_unavailable_shards": 1, "handshake_timeout_ms": 2000, "receive_timeout": 3}
+            settings |= {
+                "skip_unavailable_shards": 1,
+                "connections_with_failover_max_tries": 1,
+                "connect_timeout_with_failover_ms": 700,
+                "handshake_timeout_ms": 700,
+                "receive_timeout": 2,
+            }
         return Warehouse(
             self.address(), run_id="monitoring", cluster=cluster, patience=_PATIENCE, settings=settings
         )
@@ -182,14 +202,6 @@ def _reads(place: _Place, question: Question) -> Callable[[datetime], Sequence[R
         warehouse = place.warehouse()
         try:
             found = question.ask(Asked(warehouse, place.settings, now))
-        except AspectsError:
-            raise
-        except Exception as error:
-            raise WarehouseError(
-                f"What answers at {warehouse.address.url} does not answer as ClickHouse does ({type(error).__name__})",
-                do="Check that CLICKHOUSE_HOST and CLICKHOUSE_PORT (HTTP: 8123, or 8443 with TLS), or"
-                " ASPECTS_CLICKHOUSE_URL, are ClickHouse's, and what stands between (a proxy, a load balancer).",
-            ) from None
         finally:
             warehouse.close()
         took_ms = (time.monotonic() - started) * 1000
