@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
@@ -202,6 +203,27 @@ def test_inserts_that_are_refused_are_counted(empty: Site) -> None:
     assert found.value
     assert found.value >= 1
     assert found.state == "warn"
+
+
+def test_inserts_that_are_slowed_down_are_seen_while_they_wait(empty: Site) -> None:
+    empty.sql(
+        "CREATE TABLE xapi.slow (n Int8) ENGINE = MergeTree ORDER BY n SETTINGS parts_to_delay_insert = 1,"
+        " min_delay_to_insert_ms = 4000, max_delay_to_insert = 4",
+        admin=True,
+    )
+    empty.sql("SYSTEM STOP MERGES xapi.slow", admin=True)
+    empty.sql("INSERT INTO xapi.slow VALUES (1)", admin=True)
+    waiting = threading.Thread(
+        target=empty.sql, args=("INSERT INTO xapi.slow VALUES (1)",), kwargs={"admin": True}, daemon=True
+    )
+    waiting.start()
+    seen = 0.0
+    while waiting.is_alive() and not seen:
+        seen = reading(empty, "clickhouse_delayed_inserts").value or 0.0
+    assert seen, "it waits for four seconds"
+    waiting.join()
+    empty.sql("DROP TABLE xapi.slow SYNC", admin=True)
+    assert reading(empty, "clickhouse_delayed_inserts").value == 0
 
 
 def test_single_rows_are_said_to_need_batching(empty: Site) -> None:
