@@ -5,6 +5,7 @@ import warnings
 import dagster as dg
 
 from aspects_orchestration.assets.event_sink import course_blocks, event_sink_assets
+from aspects_orchestration.assets.pipeline_health import pipeline_health
 from aspects_orchestration.assets.restore_drill import restore_drill_asset
 from aspects_orchestration.assets.retention_policies import retention_policies
 from aspects_orchestration.assets.tracking_log_archive import tracking_log_archive
@@ -12,6 +13,7 @@ from aspects_orchestration.assets.tracking_logs import tracking_logs
 from aspects_orchestration.assets.xapi_events_all import xapi_events_all
 from aspects_orchestration.checks.event_sink import event_sink_checks
 from aspects_orchestration.checks.personal_data import personal_data_checks
+from aspects_orchestration.checks.pipeline_health import pipeline_health_checks
 from aspects_orchestration.checks.restore_drill import restore_drill_checks
 from aspects_orchestration.checks.retention_policies import retention_policies_checks
 from aspects_orchestration.checks.sealed_days import sealed_days_checks
@@ -25,6 +27,7 @@ from aspects_orchestration.jobs.disaster_recovery import rebuild_all, replay_win
 from aspects_orchestration.jobs.gaps import check_xapi_gaps
 from aspects_orchestration.jobs.lms_tables import lms_tables_jobs
 from aspects_orchestration.jobs.personal_data import delete_retired_users, empty_personal_data
+from aspects_orchestration.jobs.pipeline_health import check_pipeline_health
 from aspects_orchestration.jobs.release import release_archived_logs
 from aspects_orchestration.jobs.restore_drill import check_restore_drill, restore_drill
 from aspects_orchestration.jobs.retention import apply_retention, observe_retention
@@ -38,11 +41,13 @@ from aspects_orchestration.schedules.archive import archive_tracking_logs_nightl
 from aspects_orchestration.schedules.gaps import check_xapi_gaps_daily
 from aspects_orchestration.schedules.lms_tables import lms_tables_schedules
 from aspects_orchestration.schedules.nightly import load_current_month_nightly, observe_nightly
+from aspects_orchestration.schedules.pipeline_health import check_pipeline_health_hourly
 from aspects_orchestration.schedules.restore_drill import check_restore_drill_daily, restore_drill_monthly
 from aspects_orchestration.schedules.retention import apply_retention_weekly, observe_retention_weekly
 from aspects_orchestration.schedules.retirement import delete_retired_users_daily
 from aspects_orchestration.schedules.rotation import rotate_when_due
 from aspects_orchestration.schedules.verify_archive import verify_archive_weekly
+from aspects_orchestration.sensors.clickhouse_health import clickhouse_health
 from aspects_orchestration.sensors.quarantine import replay_quarantine
 from aspects_orchestration.sensors.queue_health import queue_health
 from aspects_orchestration.sensors.retention import unarchived_months_expire
@@ -74,6 +79,7 @@ def defs() -> dg.Definitions:
             course_blocks(settings),
             retention_policies(),
             restore_drill_asset(),
+            *pipeline_health(),
         ],
         asset_checks=[
             *partitioned_checks,
@@ -83,6 +89,7 @@ def defs() -> dg.Definitions:
             xapi_gaps_check(),
             tracking_logs_checks(),
             restore_drill_checks(),
+            pipeline_health_checks(),
         ],
         jobs=[
             apply_retention,
@@ -90,6 +97,7 @@ def defs() -> dg.Definitions:
             backfill_xapi_events_all,
             check_tracking_logs,
             check_restore_drill,
+            check_pipeline_health,
             check_xapi_events_all,
             check_xapi_gaps,
             delete_retired_users,
@@ -115,6 +123,7 @@ def defs() -> dg.Definitions:
             rotate_when_due(),
             restore_drill_monthly(),
             check_restore_drill_daily(),
+            check_pipeline_health_hourly(),
             verify_archive_weekly(),
             *lms_tables_schedules(with_blocks=with_blocks),
         ],
@@ -124,6 +133,7 @@ def defs() -> dg.Definitions:
             xapi_gaps_sensor(),
             queue_health(),
             service_health(),
+            clickhouse_health(),
         ],
         resources={
             "clickhouse": ClickHouseResource(),

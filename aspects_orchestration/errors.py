@@ -39,7 +39,12 @@ class LogStoreError(AspectsError):
 
 
 class WarehouseError(AspectsError):
-    """ClickHouse refused, is unreachable, or does not hold what it should."""
+    """ClickHouse refused, is unreachable, or does not hold what it should.
+
+    `code` is the number of ClickHouse's own error, where it answered with one.
+    """
+
+    code: int | None = None
 
 
 class LmsError(AspectsError):

@@ -87,9 +87,30 @@ GRANT CREATE DATABASE, DROP DATABASE, CREATE TABLE, DROP TABLE, ALTER TABLE, SEL
 GRANT SYSTEM TTL MERGES ON `xapi`.* TO `aspects_pipeline`;
 GRANT SYSTEM TTL MERGES ON `reporting`.* TO `aspects_pipeline`;
 
+-- Optional, for monitoring alone (sensor clickhouse_health, checks of pipeline_health): counters and the sizes of new parts.
+-- What is left out makes its own signals unknown, and no other. Free disk space and parts are read with the rights above.
+GRANT SELECT(metric, value) ON system.metrics TO `aspects_pipeline`;
+GRANT SELECT(metric, value) ON system.asynchronous_metrics TO `aspects_pipeline`;
+GRANT SELECT(event, value) ON system.events TO `aspects_pipeline`;
+GRANT SELECT(num_tries, num_postponed) ON system.replication_queue TO `aspects_pipeline`;
+GRANT SELECT(event_type, event_date, event_time, database, table, rows) ON system.part_log TO `aspects_pipeline`;
+
+-- Optional, for the slowest queries alone: their texts are shown without the values in them.
+GRANT SELECT(event_date, event_time, type, is_initial_query, query, query_duration_ms, read_rows) ON system.query_log TO `aspects_pipeline`;
+
 -- Only with CLICKHOUSE_CLUSTER_NAME: ON CLUSTER statements in the project's own database.
 GRANT CLUSTER ON *.* TO `aspects_pipeline`;
 GRANT TABLE ENGINE ON ReplicatedMergeTree TO `aspects_pipeline`;
 GRANT TABLE ENGINE ON ReplicatedReplacingMergeTree TO `aspects_pipeline`;
 GRANT SELECT ON system.clusters TO `aspects_pipeline`;
 GRANT SELECT ON system.replicas TO `aspects_pipeline`;
+
+-- Only with CLICKHOUSE_CLUSTER_NAME, for monitoring alone: system tables of every node (clusterAllReplicas). Servers that do
+-- not know READ ON REMOTE yet have REMOTE ON *.* instead. Of other nodes no single columns can be granted.
+GRANT READ ON REMOTE TO `aspects_pipeline`;
+GRANT SELECT ON system.metrics TO `aspects_pipeline`;
+GRANT SELECT ON system.asynchronous_metrics TO `aspects_pipeline`;
+GRANT SELECT ON system.events TO `aspects_pipeline`;
+GRANT SELECT ON system.replication_queue TO `aspects_pipeline`;
+GRANT SELECT ON system.part_log TO `aspects_pipeline`;
+GRANT SELECT ON system.query_log TO `aspects_pipeline`;

@@ -10,11 +10,13 @@ import pytest
 
 from aspects_orchestration.archive.questions import QUESTIONS as SEALED_DAYS_QUESTIONS
 from aspects_orchestration.checks.personal_data import QUESTIONS as OF_PEOPLE
+from aspects_orchestration.checks.pipeline_health import NAME as HEALTHY
 from aspects_orchestration.checks.sealing import QUESTIONS as SEALING_QUESTIONS
 from aspects_orchestration.checks.tracking_logs import QUESTIONS as OF_LOGS
 from aspects_orchestration.definitions import defs
 from aspects_orchestration.drill.verify import QUESTIONS as DRILL_QUESTIONS
 from aspects_orchestration.lms.compare import QUESTIONS as OF_COPIES
+from aspects_orchestration.monitoring.signals import SIGNALS
 from aspects_orchestration.retention.verify import QUESTIONS as RETENTION_QUESTIONS
 from aspects_orchestration.warehouse.verify import QUESTIONS
 
@@ -58,6 +60,15 @@ ASSETS = {
         "partitioned": False,
     },
     "restore_drill": {"group": "archive", "kinds": {"clickhouse"}, "deps": set(), "partitioned": False},
+    **{
+        f"pipeline_health/{signal.name}": {
+            "group": "monitoring",
+            "kinds": {"clickhouse"} if signal.group == "clickhouse" else set(),
+            "deps": set(),
+            "partitioned": False,
+        }
+        for signal in SIGNALS.values()
+    },
 }
 COPY_CHECKS = {"row_counts_match_lms", "rows_gone_from_lms", "copied_lately", "no_repeated_newest_rows"}
 CHECKS = {
@@ -92,6 +103,7 @@ JOBS = {
     "archive_tracking_logs",
     "backfill_xapi_events_all",
     "check_lms_tables",
+    "check_pipeline_health",
     "check_tracking_logs",
     "check_restore_drill",
     "check_xapi_events_all",
@@ -121,8 +133,14 @@ SCHEDULES = {
     "apply_retention_weekly": ("apply_retention", "0 4 * * 1"),
     "restore_drill_monthly": ("restore_drill", "0 5 3 * *"),
     "check_restore_drill_daily": ("check_restore_drill", "30 6 * * *"),
+    "check_pipeline_health_hourly": ("check_pipeline_health", "20 * * * *"),
 }
-SENSORS = {"replay_quarantine_when_they_arrive", "unarchived_months_expire", "xapi_gaps"}
+SENSORS = {
+    "replay_quarantine_when_they_arrive",
+    "unarchived_months_expire",
+    "xapi_gaps",
+    "clickhouse_health",
+}
 SENSORS |= {"queue_health", "service_health"}
 RESOURCES = {"clickhouse", "log_storage"}
 COPY_CONFIG = {
@@ -194,6 +212,8 @@ def test_checks_jobs_schedules_sensors_and_resources_are_these(repository: dg.Re
     assert checks["tracking_log_archive"] >= set(SEALING_QUESTIONS) == SEALING_CHECKS
     assert checks["tracking_logs"] == {*LOG_CHECKS, "xapi_gaps"}
     assert set(OF_LOGS) == LOG_CHECKS
+    for signal in SIGNALS:
+        assert checks[f"pipeline_health/{signal}"] == {HEALTHY}
     assert checks["restore_drill"] == set(DRILL_QUESTIONS) == DRILL_CHECKS
     assert {job.name for job in repository.get_all_jobs() if not job.name.startswith("__")} == JOBS
     schedules = {one.name: (one.job_name, one.cron_schedule) for one in repository.schedule_defs}

@@ -29,6 +29,7 @@ from aspects_orchestration.drill.verify import QUESTIONS as DRILL_QUESTIONS
 from aspects_orchestration.lms.compare import QUESTIONS as OF_COPIES
 from aspects_orchestration.lms.course_blocks import COLUMNS as COURSE_BLOCKS_COLUMNS
 from aspects_orchestration.monitoring.signals import SIGNALS
+from aspects_orchestration.monitoring.signals.tables import tables as signal_tables
 from aspects_orchestration.retention.policy import read_policy
 from aspects_orchestration.retention.verify import QUESTIONS as RETENTION_QUESTIONS
 from aspects_orchestration.settings import documented_settings
@@ -211,6 +212,14 @@ def test_every_config_of_a_copy_is_explained() -> None:
 
 def test_the_form_of_the_export_of_course_blocks_is_explained() -> None:
     assert tuple(_rows(ROOT / "docs/lms-tables.md", "column of the export")) == COURSE_BLOCKS_COLUMNS
+
+
+def test_every_signal_is_explained_with_its_thresholds() -> None:
+    text = (ROOT / "docs/monitoring.md").read_text()
+    told = "python -m aspects_orchestration.monitoring.signals prints what should stand there"
+    assert [one for one in signal_tables() if one not in text] == [], told
+    named = set(re.findall(r"^\| `([a-z_]+)` \|", text, re.MULTILINE))
+    assert named == set(SIGNALS), told
 
 
 def test_pictures_are_small_enough_for_a_checkout() -> None:

@@ -111,7 +111,7 @@ PARTITION BY (toYYYYMM(emission_time))
 """
 
 CREATIONS = sorted(path.stem for path in statements_folder().glob("*_create.sql"))
-ONE_STATEMENT_FILES = sorted(path for path in statements_folder().glob("*.sql") if path.name != "grants.sql")
+ONE_STATEMENT_FILES = sorted(path for path in statements_folder().rglob("*.sql") if path.name != "grants.sql")
 
 _numbers = count(1)
 
@@ -455,4 +455,5 @@ def test_every_sql_file_is_a_comment_and_one_statement(admin: Client, path: Path
     assert re.match(r"-- [A-Z].{10,}\.\n(?!--)", text), "the first line says what the statement does"
     assert text.endswith("\n")
     assert not text.endswith("\n\n")
-    assert parsed(admin, statement(path.stem))
+    name = path.relative_to(statements_folder()).with_suffix("").as_posix()
+    assert parsed(admin, statement(name))

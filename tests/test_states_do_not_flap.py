@@ -40,6 +40,7 @@ def standings(rule: Rule, values: list[float | None]) -> list[Standing]:
         ([1000, 1000, 800, 1000, 800, 1000], "owwwww"),
         ([1000, 1000, None, None, None], "owwuu"),
         ([10, None, None, 10, 10], "oouuo"),
+        ([None, 10, 10], "uuo"),
     ],
 )
 def test_a_state_is_entered_and_left_after_several_readings(
@@ -51,6 +52,16 @@ def test_a_state_is_entered_and_left_after_several_readings(
 def test_low_values_may_be_the_bad_ones() -> None:
     rule = Rule(worse="below", warn=0.2, critical=0.1, clear_ticks=1, margin=0.1)
     assert states(rule, [0.5, 0.2, 0.1, 0.105, 0.15, 0.21, 0.23]) == "owccwwo"
+
+
+def test_thresholds_count_from_what_is_usual() -> None:
+    def state(value: float, usual: float) -> State:
+        return judge(
+            Rule(warn=900, critical=3600), Reading("lag", value, START, 1.0, usual=usual), None
+        ).state
+
+    assert [state(value, 7200) for value in (7200, 8099, 8100, 10_800)] == ["ok", "ok", "warn", "critical"]
+    assert state(8099, 0) == "critical"
 
 
 def test_of_a_counter_the_increase_counts() -> None:

@@ -49,6 +49,7 @@ class Reading:
         took_ms: how long reading took, in milliseconds.
         labels: what it was measured of, where there are several.
         why: why it could not be read, and what to do; or what is worth knowing of the value. Safe to show.
+        usual: what is usual here at such a time, in the signal's unit: thresholds count from it.
     """
 
     signal: str
@@ -57,6 +58,7 @@ class Reading:
     took_ms: float
     labels: Labels = ()
     why: str = ""
+    usual: float = 0.0
 
     @property
     def key(self) -> str:
@@ -198,7 +200,7 @@ def judge(rule: Rule, reading: Reading, before: Standing | None) -> Standing:
     """
     value, grown = _judged_value(rule, reading, before)
     stood = before.state if before else State.OK
-    seen = _seen(rule, value, grown, stood)
+    seen = _seen(rule, None if value is None else value - reading.usual, grown, stood)
     now = replace(
         before or Standing(State.OK, reading.taken_at, None, reading.taken_at),
         value=value,
@@ -211,6 +213,8 @@ def judge(rule: Rule, reading: Reading, before: Standing | None) -> Standing:
         now = replace(now, good_value=value, good_at=reading.taken_at)
     if seen is stood:
         return replace(now, coming=None, ticks=0)
+    if before is None and seen is State.UNKNOWN:
+        return replace(now, state=seen)  # what was never read is not ok
     # Going between two bad states, or to a better one, counts readings of that direction, whichever state each was.
     same_way = before is not None and before.coming is not None
     ticks = before.ticks + 1 if before and same_way and _same_way(stood, before.coming, seen) else 1

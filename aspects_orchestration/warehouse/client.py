@@ -42,7 +42,7 @@ _ADVICE = {
     243: "Free disk space on the ClickHouse server, then run again: nothing is inserted twice.",
     252: "The table has too many parts: let merges catch up (system.merges), then run again.",
     394: "The query was stopped from outside: run again, nothing is inserted twice.",
-    497: "Grant what is missing: sql/grants.sql has all that the pipeline's user needs.",
+    497: "Grant what is missing{grant}: sql/grants.sql has all that the pipeline's user needs.",
     516: "Mend the user and password: CLICKHOUSE_ADMIN_USER and CLICKHOUSE_ADMIN_PASSWORD, or ASPECTS_CLICKHOUSE_URL.",
 }
 _RUN_AGAIN = "Look at the server's log, then run again: nothing is inserted twice."
@@ -68,6 +68,14 @@ class Origin:
         return json.dumps({"product": "aspects-orchestration", "run_id": self.run_id, "step": self.step})
 
 
+@dataclass(frozen=True)
+class Patience:
+    """How long to wait for ClickHouse, in whole seconds: for a connection, and for each piece of an answer."""
+
+    connect_s: int = 10
+    answer_s: int = _RECEIVE_TIMEOUT_S
+
+
 class Warehouse:
     """ClickHouse as one run sees it: a connection a thread, statements by name, errors with advice.
 
@@ -75,21 +83,39 @@ class Warehouse:
         address: where, and as whom.
         run_id: of this run; part of every query's `log_comment`.
         cluster: CLICKHOUSE_CLUSTER_NAME, '' for a single server.
+        patience: how long to wait for an answer.
+        settings: ClickHouse settings of every query.
     """
 
-    def __init__(self, address: ClickHouseAddress, *, run_id: str, cluster: str = "") -> None:
+    def __init__(
+        self,
+        address: ClickHouseAddress,
+        *,
+        run_id: str,
+        cluster: str = "",
+        patience: Patience | None = None,
+        settings: Mapping[str, object] | None = None,
+    ) -> None:
         self.address = address
         self.run_id = run_id
         self.cluster = cluster
+        self.patience = patience or Patience()
+        self._query_settings = dict(settings or {})
         self._local = threading.local()
 
     def client(self) -> Client:
         """This thread's own connection (one shared by threads is one session, and errs)."""
         client: Client | None = getattr(self._local, "client", None)
         if client is None:
-            client = answered(lambda: _connect(self.address), self.address)
+            client = answered(lambda: _connect(self.address, self.patience), self.address)
             self._local.client = client
         return client
+
+    def close(self) -> None:
+        """Close this thread's connection; the next query opens another."""
+        client: Client | None = self._local.__dict__.pop("client", None)
+        if client is not None:
+            client.close()
 
     def rows(
         self, name: str, *, step: str = "", listed: Iterable[str] | None = None, **parameters: object
@@ -223,7 +249,7 @@ class Warehouse:
         return answered(send, self.address)
 
     def _settings(self, step: str) -> dict[str, object]:
-        return {"log_comment": Origin(self.run_id, step).comment()}
+        return {**self._query_settings, "log_comment": Origin(self.run_id, step).comment()}
 
 
 def encoded_text(text: str) -> bytes:
@@ -296,7 +322,7 @@ def with_retries(
             pause = min(pause * 2, 8.0)
 
 
-def _connect(address: ClickHouseAddress) -> Client:
+def _connect(address: ClickHouseAddress, patience: Patience) -> Client:
     import clickhouse_connect
 
     return clickhouse_connect.get_client(
@@ -308,8 +334,10 @@ def _connect(address: ClickHouseAddress) -> Client:
         verify=address.verify,
         ca_cert=str(address.ca_cert) if address.ca_cert else None,
         autogenerate_session_id=False,
-        connect_timeout=10,
-        send_receive_timeout=_RECEIVE_TIMEOUT_S,
+        connect_timeout=patience.connect_s,
+        send_receive_timeout=patience.answer_s,
+        # Those that wait for seconds only ask much at once, and hang up at once: not with the connections of loads.
+        dedicated_pool=patience != Patience(),
         query_retries=0,
         client_name="aspects-orchestration",
         form_encode_query_params=True,  # thousands of URIs do not fit into a URL
@@ -350,13 +378,28 @@ def _explained(message: str, address: ClickHouseAddress, operational: bool) -> W
         return kind(f"{where} does not answer: {_first_line(message)}", do=_UNREACHABLE)
     if code == 497:
         grant = _MISSING_GRANT.search(message)
-        what = grant[1] if grant else _first_line(message)
-        return WarehouseError(f"{where}: user {address.user} lacks the grant {what}", do=_ADVICE[497])
+        what = grant[1].rstrip(".") if grant else _first_line(message)
+        statement = f" (GRANT {what} TO `{address.user}`)" if grant else ""
+        return _with_code(
+            WarehouseError(
+                f"{where}: user {address.user} lacks the grant {what}",
+                do=_ADVICE[497].format(grant=statement),
+            ),
+            code,
+        )
     if code == 516:
         return WarehouseError(f"{where} refused user {address.user}", do=_ADVICE[516])
-    return WarehouseError(
-        f"{where} answered with error {code}: {_first_line(message)}", do=_ADVICE.get(code, _RUN_AGAIN)
+    return _with_code(
+        WarehouseError(
+            f"{where} answered with error {code}: {_first_line(message)}", do=_ADVICE.get(code, _RUN_AGAIN)
+        ),
+        code,
     )
+
+
+def _with_code(error: WarehouseError, code: int) -> WarehouseError:
+    error.code = code
+    return error
 
 
 def _first_line(message: str) -> str:

@@ -5,6 +5,7 @@ let be bound is written into the text, at marks that leave a file valid as it st
 
 - `/*on_cluster*/` becomes `ON CLUSTER '<name>'`
 - `/*replicated*/MergeTree` becomes `ReplicatedMergeTree`, whose path and replica are the server's defaults
+- `/*of_every_node*/system.metrics` becomes `clusterAllReplicas('<name>', system.metrics)`
 - `/*numbers:name*/0` becomes whole numbers by comma, where a bound one would be kept as a cast in a table's definition
 """
 
@@ -22,6 +23,7 @@ _FOLDERS = (_PACKAGE.parent / "sql", _PACKAGE / "sql")
 
 _ON_CLUSTER = "/*on_cluster*/"
 _REPLICATED = "/*replicated*/"
+_OF_EVERY_NODE = re.compile(r"/\*of_every_node\*/([\w.]+)")
 # Braces, because a cluster is often named by a macro of the server: {cluster}.
 _CLUSTER_NAME = re.compile(r"[A-Za-z0-9_.{}-]+")
 _NUMBERS = re.compile(r"/\*numbers:(\w+)\*/0")
@@ -73,7 +75,7 @@ def statement(name: str) -> str:
     """The text of `sql/<name>.sql`, without its closing semicolon.
 
     Args:
-        name: the file's name without `.sql`, such as `staging_create`.
+        name: the file's name without `.sql`, such as `staging_create` or `monitoring/lag`.
 
     Raises:
         WarehouseError: there is no such file.
@@ -88,7 +90,7 @@ def statement(name: str) -> str:
 
 
 def ddl(name: str, /, *, cluster: str = "", **parameters: object) -> Statement:
-    """A statement that creates, alters or drops, for one server or for a cluster.
+    """A statement for one server or for a cluster.
 
     Args:
         name: the file's name without `.sql`.
@@ -121,6 +123,8 @@ def ddl(name: str, /, *, cluster: str = "", **parameters: object) -> Statement:
         )
     on_cluster = "ON CLUSTER '" + cluster + "'" if cluster else ""
     replicated = "Replicated" if cluster else ""
+    if cluster:
+        text = _OF_EVERY_NODE.sub(rf"clusterAllReplicas('{cluster}', \1)", text)
     lines = text.replace(_ON_CLUSTER, on_cluster).replace(_REPLICATED, replicated).splitlines()
     return Statement("\n".join(line.rstrip() for line in lines), dict(parameters))
 

@@ -1,0 +1,8 @@
+-- The newest statement of the newest partition in microseconds since 1970, and whether there is any; read from its parts' bounds.
+SELECT toUnixTimestamp64Micro(max(emission_time)) AS newest_micros, count() AS statements
+FROM {database:Identifier}.{table:Identifier}
+WHERE _partition_id IN (
+    SELECT max(partition_id)
+    FROM system.parts
+    WHERE active AND rows > 0 AND database = {database:String} AND table = {table:String}
+)
