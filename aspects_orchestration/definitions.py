@@ -51,6 +51,7 @@ from aspects_orchestration.sensors.clickhouse_health import clickhouse_health
 from aspects_orchestration.sensors.quarantine import replay_quarantine
 from aspects_orchestration.sensors.queue_health import queue_health
 from aspects_orchestration.sensors.retention import unarchived_months_expire
+from aspects_orchestration.sensors.run_failed import run_failed
 from aspects_orchestration.sensors.service_health import service_health
 from aspects_orchestration.sensors.xapi_gaps import xapi_gaps_sensor
 from aspects_orchestration.settings import load_settings
@@ -134,6 +135,7 @@ def defs() -> dg.Definitions:
             queue_health(),
             service_health(),
             clickhouse_health(),
+            run_failed(),
         ],
         resources={
             "clickhouse": ClickHouseResource(),

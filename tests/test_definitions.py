@@ -141,7 +141,7 @@ SENSORS = {
     "xapi_gaps",
     "clickhouse_health",
 }
-SENSORS |= {"queue_health", "service_health"}
+SENSORS |= {"run_failed", "queue_health", "service_health"}
 RESOURCES = {"clickhouse", "log_storage"}
 COPY_CONFIG = {
     "mode",

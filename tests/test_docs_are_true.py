@@ -28,6 +28,7 @@ from aspects_orchestration.checks.xapi_gaps import XAPI_GAPS, GapsConfig
 from aspects_orchestration.drill.verify import QUESTIONS as DRILL_QUESTIONS
 from aspects_orchestration.lms.compare import QUESTIONS as OF_COPIES
 from aspects_orchestration.lms.course_blocks import COLUMNS as COURSE_BLOCKS_COLUMNS
+from aspects_orchestration.monitoring.rules import load_rules
 from aspects_orchestration.monitoring.signals import SIGNALS
 from aspects_orchestration.monitoring.signals.tables import tables as signal_tables
 from aspects_orchestration.retention.policy import read_policy
@@ -128,6 +129,17 @@ def test_the_example_of_a_retention_file_is_read(tmp_path: Path) -> None:
     assert keys == {
         *("raw", "tables", "event_sink", "system_logs", "staging", "quarantine", "require_archive", "holds")
     }
+
+
+def test_the_example_of_an_alerts_file_is_read(tmp_path: Path) -> None:
+    (example,) = re.findall(
+        r"^```yaml\n(.*?)^```$", (ROOT / "docs/alerts.md").read_text(), re.MULTILINE | re.DOTALL
+    )
+    (tmp_path / "alerts.yaml").write_text(example)
+    rules = load_rules(tmp_path / "alerts.yaml")
+    assert rules.off == {"clickhouse_rows_per_insert"}
+    assert rules.changed["clickhouse_lag"].for_ticks == 3
+    assert len(rules.maintenance) == 2
 
 
 def test_every_check_of_people_and_courses_is_described_as_it_describes_itself() -> None:

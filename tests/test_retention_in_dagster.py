@@ -10,6 +10,7 @@ from typing import Any
 
 import dagster as dg
 import pytest
+from services.receivers import web_hook
 from services.retention import (
     RAW,
     chain,
@@ -150,29 +151,34 @@ def test_system_logs_are_held_to_their_share(site: Site) -> None:
 
 
 def test_the_sensor_raises_an_alert_once_a_day_for_months_that_go_unarchived(
-    site: Site, months: list[str]
+    site: Site, months: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     policy(site, f"raw: {{keep_months: {KEEP}}}")
-    told: list[tuple[str, str]] = []
     resources = defs().get_repository_def().get_top_level_resources()
-    watch = unarchived_months_expire(lambda title, text: told.append((title, text)))
-    context = dg.build_sensor_context(resources=resources)
+    watch = unarchived_months_expire()
+    with web_hook() as hook:
+        monkeypatch.setenv("ASPECTS_ALERT_URLS", hook.url)
+        hook.status = 500
+        refused = watch.evaluate_tick(dg.build_sensor_context(resources=resources))
+        assert json.loads(refused.cursor) == {}, "nobody took it: it is told of again"
+        hook.status = 200
+        found = watch.evaluate_tick(dg.build_sensor_context(resources=resources, cursor=refused.cursor))
 
-    found = watch.evaluate_tick(context)
-
-    (event,) = found.asset_events
-    assert event.asset_key == dg.AssetKey("retention_policies")
-    assert event.metadata["months_expiring_unarchived"].value == 3
-    ((title, text),) = told
-    assert "3 months" in title
-    assert all(month in text for month in due(months, KEEP, NOW))
-    assert set(json.loads(found.cursor)) == set(due(months, KEEP, NOW))
-    again = watch.evaluate_tick(dg.build_sensor_context(resources=resources, cursor=found.cursor))
-    assert again.skip_message
-    assert len(told) == 1
-    yesterday = json.dumps(dict.fromkeys(due(months, KEEP, NOW), "2020-01-01"))
-    assert watch.evaluate_tick(dg.build_sensor_context(resources=resources, cursor=yesterday)).asset_events
-    assert len(told) == 2
+        (event,) = found.asset_events
+        assert event.asset_key == dg.AssetKey("retention_policies")
+        assert event.metadata["months_expiring_unarchived"].value == 3
+        (told,) = hook.got
+        assert "3 months" in told["title"]
+        assert all(month in told["message"] for month in due(months, KEEP, NOW))
+        assert set(json.loads(found.cursor)) == set(due(months, KEEP, NOW))
+        again = watch.evaluate_tick(dg.build_sensor_context(resources=resources, cursor=found.cursor))
+        assert again.skip_message
+        assert len(hook.got) == 1
+        yesterday = json.dumps(dict.fromkeys(due(months, KEEP, NOW), "2020-01-01"))
+        assert watch.evaluate_tick(
+            dg.build_sensor_context(resources=resources, cursor=yesterday)
+        ).asset_events
+        assert len(hook.got) == 2
 
 
 def test_fourteen_days_and_a_verified_archive_are_what_counts(site: Site) -> None:

@@ -12,9 +12,10 @@ from typing import Final
 import dagster as dg
 
 from aspects_orchestration.assets.pipeline_health import health_key
+from aspects_orchestration.errors import AspectsError
 from aspects_orchestration.monitoring.model import Reading, Rule, Signal, Standing, State
 from aspects_orchestration.monitoring.readers import all_readers
-from aspects_orchestration.monitoring.rules import Rules
+from aspects_orchestration.monitoring.rules import load_rules
 from aspects_orchestration.monitoring.signals import SIGNALS
 from aspects_orchestration.monitoring.watch import Look, look
 from aspects_orchestration.replay.result import utc_now
@@ -55,9 +56,13 @@ def pipeline_health_checks() -> dg.AssetChecksDefinition:
         asked = {key.asset_key for key in context.selected_asset_check_keys}
         signals = [signal for signal in SIGNALS.values() if health_key(signal.name) in asked]
         wanted = {signal.name for signal in signals}
-        rules = Rules()
+        settings = load_settings()
+        try:
+            rules = load_rules(settings.alerts_file)
+        except AspectsError as error:
+            raise dg.Failure(description=str(error), allow_retries=False) from None
         seen = look(
-            [one for one in all_readers(load_settings()) if wanted.intersection(one.signals)],
+            [one for one in all_readers(settings) if wanted.intersection(one.signals)],
             rules=replace(rules, changed={name: at_once(rules.of(one)) for name, one in SIGNALS.items()}),
             before={},
             now=utc_now(),

@@ -2,14 +2,29 @@
 
 import json
 from collections.abc import Mapping
+from typing import Final
 
-from aspects_orchestration.monitoring.model import Standing
+from aspects_orchestration.monitoring.model import Standing, State
+from aspects_orchestration.monitoring.signals import SIGNALS
 from aspects_orchestration.monitoring.watch import Look
+
+#: With more than that (partitions of a large Kafka, say) those that are well are left out: they lose no more than their last
+#: good value.
+_ALL: Final = 200
 
 
 def written(look: Look) -> dict[str, object]:
     """How signals stand after a look, as JSON-ready values by key."""
-    return {key: standing.as_json() for key, standing in look.standings.items()}
+    all_of_them = len(look.standings) <= _ALL
+    return {
+        key: standing.as_json()
+        for key, standing in look.standings.items()
+        if all_of_them or not _is_plainly_well(look.readings[key].signal, standing)
+    }
+
+
+def _is_plainly_well(signal: str, standing: Standing) -> bool:
+    return standing.state is State.OK and standing.coming is None and SIGNALS[signal].rule.of == "value"
 
 
 def read(stored: object) -> dict[str, Standing]:

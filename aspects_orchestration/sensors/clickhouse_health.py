@@ -3,9 +3,7 @@
 import dagster as dg
 
 from aspects_orchestration.monitoring.clickhouse import readers
-from aspects_orchestration.monitoring.rules import Rules
 from aspects_orchestration.sensors.health import tick
-from aspects_orchestration.settings import load_settings
 
 _EVERY_S = 60
 
@@ -21,6 +19,6 @@ def clickhouse_health() -> dg.SensorDefinition:
         " number on the assets pipeline_health, and tells of those that become bad. What cannot be read is unknown.",
     )
     def watch(context: dg.SensorEvaluationContext) -> dg.SensorResult:
-        return tick(context, readers(load_settings()), Rules(), none="ClickHouse is not watched")
+        return tick(context, readers, sensor="clickhouse_health", none="ClickHouse is not watched")
 
     return watch

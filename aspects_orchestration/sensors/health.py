@@ -4,44 +4,71 @@ A tick never fails because a service is down: what cannot be read is a state of 
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from datetime import datetime
 
 import dagster as dg
 
+from aspects_orchestration.alerts.incidents import Kept, follow
+from aspects_orchestration.alerts.tell import told, where_of
 from aspects_orchestration.assets.pipeline_health import observations
+from aspects_orchestration.errors import AspectsError
 from aspects_orchestration.monitoring.memory import read, read_cursor, written
-from aspects_orchestration.monitoring.rules import Rules
+from aspects_orchestration.monitoring.model import Reading, labels_of
+from aspects_orchestration.monitoring.rules import load_rules
+from aspects_orchestration.monitoring.signals.pipeline import ALERT_DELIVERY
 from aspects_orchestration.monitoring.watch import Look, Reader, look
 from aspects_orchestration.replay.result import utc_now
+from aspects_orchestration.settings import Settings, load_settings
 
 
 def tick(
     context: dg.SensorEvaluationContext,
-    readers: Sequence[Reader],
-    rules: Rules,
+    readers_of: Callable[[Settings], Sequence[Reader]],
     *,
+    sensor: str,
     none: str,
 ) -> dg.SensorResult:
     """One tick of a health sensor.
 
     Args:
-        context: of the tick; its cursor holds how signals stood.
-        readers: whom to ask.
-        rules: those in force.
+        context: of the tick; its cursor holds how signals stood, and what was told of them.
+        readers_of: whom to ask, for the settings in force.
+        sensor: its name.
         none: why there may be nobody to ask.
     """
+    settings = load_settings()
+    readers = readers_of(settings)
     if not readers:
         return dg.SensorResult(skip_reason=none, cursor=context.cursor or "")
+    try:
+        rules = load_rules(settings.alerts_file)
+    except AspectsError as error:
+        raise dg.Failure(description=str(error), allow_retries=False) from None
     now = utc_now()
-    kept = read_cursor(context.cursor)
-    seen = look(readers, rules=rules, before=read(kept.get("standings")), now=now)
+    cursor = read_cursor(context.cursor)
+    kept = Kept.from_json(cursor.get("alerts"))
+    if settings.alert_urls:
+        readers = [*readers, _delivery(kept, sensor)]
+    seen = look(readers, rules=rules, before=read(cursor.get("standings")), now=now)
     for change in seen.changes:
         context.log.warning(f"{change.key}: {change.after.state}. {change.after.why}".rstrip())
+    kept = told(settings, follow(seen, kept, rules, where_of(settings)), say=context.log.warning)
     return dg.SensorResult(
         skip_reason=summary(seen),
         asset_events=observations(seen),
-        cursor=json.dumps({**kept, "standings": written(seen)}, separators=(",", ":")),
+        cursor=json.dumps({"standings": written(seen), "alerts": kept.as_json()}, separators=(",", ":")),
     )
+
+
+def _delivery(kept: Kept, sensor: str) -> Reader:
+    """How many messages wait since the tick before."""
+
+    def waiting(now: datetime) -> list[Reading]:
+        labels = labels_of({"sensor": sensor})
+        return [Reading(ALERT_DELIVERY, float(len(kept.waiting)), now, 0.0, labels)]
+
+    return Reader("the messages that wait", (ALERT_DELIVERY,), waiting)
 
 
 def summary(seen: Look) -> str:

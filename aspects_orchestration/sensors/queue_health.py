@@ -3,9 +3,7 @@
 import dagster as dg
 
 from aspects_orchestration.monitoring.queues import readers
-from aspects_orchestration.monitoring.rules import Rules
 from aspects_orchestration.sensors.health import tick
-from aspects_orchestration.settings import load_settings
 
 # Five readings in a row tell growth, so that a queue is seen to grow after five minutes.
 _EVERY_S = 60
@@ -24,8 +22,8 @@ def queue_health() -> dg.SensorDefinition:
     def watch(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         return tick(
             context,
-            readers(load_settings()),
-            Rules(),
+            readers,
+            sensor="queue_health",
             none="No queue is named: set REDIS_HOST, EVENT_BUS_REDIS_CONNECTION_URL or EVENT_BUS_KAFKA_BOOTSTRAP_SERVERS.",
         )
 

@@ -1,10 +1,11 @@
 """Months that will be gone soon and are not in the archive: somebody must hear of it while the logs can still be sealed."""
 
 import json
-from collections.abc import Callable
 
 import dagster as dg
 
+from aspects_orchestration.alerts.message import Message
+from aspects_orchestration.alerts.tell import tell_now, where_of
 from aspects_orchestration.assets.retention_policies import RETENTION_POLICIES
 from aspects_orchestration.errors import AspectsError
 from aspects_orchestration.replay.result import utc_now
@@ -14,18 +15,11 @@ from aspects_orchestration.retention.verify import Expiring, expiring_unarchived
 from aspects_orchestration.retention.world import look
 from aspects_orchestration.settings import load_settings
 
-#: Told of a title and a text, once a day while they hold: where a sender of alerts is to be put.
-Alert = Callable[[str, str], None]
-
 _EVERY_S = 6 * 3600
 
 
-def unarchived_months_expire(alert: Alert | None = None) -> dg.SensorDefinition:
-    """The sensor.
-
-    Args:
-        alert: who is told besides the sensor's log and the asset's observations.
-    """
+def unarchived_months_expire() -> dg.SensorDefinition:
+    """The sensor; it tells of each month once a day while that holds."""
 
     @dg.sensor(
         name="unarchived_months_expire",
@@ -52,8 +46,13 @@ def unarchived_months_expire(alert: Alert | None = None) -> dg.SensorDefinition:
         title = f"{len(new)} months will be gone soon and are not archived"
         text = "\n".join(str(one) for one in new)
         context.log.warning(f"{title}: {text}")
-        if alert is not None:
-            alert(title, text)
+        where = where_of(settings)
+        message = Message(
+            "warning", f"{where.site}: {title}", f"{text}\n{where.asset(*RETENTION_POLICIES.path)}"
+        )
+        if settings.alert_urls and not tell_now(settings, [message], say=context.log.warning):
+            # It is told of again, to everybody, at the next tick.
+            cursor = context.cursor or "{}"
         return dg.SensorResult(asset_events=[_observation(new)], cursor=cursor)
 
     return watch

@@ -2,10 +2,8 @@
 
 import dagster as dg
 
-from aspects_orchestration.monitoring.rules import Rules
 from aspects_orchestration.monitoring.services import readers
 from aspects_orchestration.sensors.health import tick
-from aspects_orchestration.settings import load_settings
 
 _EVERY_S = 60
 
@@ -23,8 +21,8 @@ def service_health() -> dg.SensorDefinition:
     def watch(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         return tick(
             context,
-            readers(load_settings()),
-            Rules(),
+            readers,
+            sensor="service_health",
             none="No service is named: set RALPH_HOST, ASPECTS_VECTOR_HOST or SUPERSET_HOST.",
         )
 

@@ -36,6 +36,7 @@ from aspects_orchestration.settings.values import (
     stripped,
     ttl_expression,
     verbatim,
+    web_url,
     whole_number,
 )
 
@@ -309,6 +310,16 @@ class Given(BaseSettings):
         Annotated[SecretStr, AfterValidator(apprise_urls), BeforeValidator(verbatim), BeforeValidator(listed)]
         | None
     ) = _setting("ASPECTS_ALERT_URLS", "Apprise URLs that hear of trouble, by comma. Secret.")
+    alerts_file: Annotated[str, AfterValidator(existing_file), BeforeValidator(stripped)] | None = _setting(
+        "ASPECTS_ALERTS_FILE",
+        "Path of `alerts.yaml`: thresholds by signal, reminders, maintenance windows (docs/alerts.md).",
+        "alerts.yaml in the checkout, if there is one",
+    )
+    dagster_url: Annotated[str, AfterValidator(web_url), BeforeValidator(stripped)] = _setting(
+        "ASPECTS_DAGSTER_URL",
+        "Address of Dagster's web UI as operators reach it; messages link to it.",
+        default="http://127.0.0.1:3000",
+    )
     redis_host: _Host | None = _setting(
         "REDIS_HOST",
         "The LMS's Redis, whose Celery queues and dead letters are watched. With a Tutor `config.yml`: `redis`.",

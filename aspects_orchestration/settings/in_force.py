@@ -95,6 +95,8 @@ class Settings:
     max_line_bytes: int
     replay_gaps: bool
     alert_urls: tuple[SecretStr, ...]
+    alerts_file: Path | None
+    dagster_url: str
     watched: Watched
     origins: Mapping[str, str] = field(default_factory=dict, repr=False, hash=False, compare=False)
     inputs: Mapping[str, str] = field(default_factory=dict, repr=False, hash=False, compare=False)
@@ -200,6 +202,8 @@ def effective_settings(settings: Settings) -> tuple[EffectiveSetting, ...]:
         "ASPECTS_MAX_LINE_BYTES": str(settings.max_line_bytes),
         "ASPECTS_REPLAY_GAPS": str(settings.replay_gaps).lower(),
         "ASPECTS_ALERT_URLS": ",".join(MASK for _ in settings.alert_urls),
+        "ASPECTS_ALERTS_FILE": str(settings.alerts_file or ""),
+        "ASPECTS_DAGSTER_URL": settings.dagster_url,
     }
     names = [*NAMES, *(name for name in values if name not in NAMES)]
     return tuple(EffectiveSetting(n, values.get(n, ""), settings.origins.get(n, DEFAULT)) for n in names)

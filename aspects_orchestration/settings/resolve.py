@@ -76,7 +76,7 @@ class Resolution:
             event_sink_database=given.event_sink_database,
             orchestration_database=given.orchestration_database,
             data_ttl_expression=self._ttl(clickhouse is None),
-            retention_file=self._retention_file(),
+            retention_file=self._beside(given.retention_file, "retention.yaml", "ASPECTS_RETENTION_FILE"),
             enable_pii=given.enable_pii,
             lms_root_url=self._lms_root_url(),
             agent_ifi_type=given.agent_ifi_type,
@@ -106,6 +106,8 @@ class Resolution:
             max_line_bytes=given.max_line_bytes,
             replay_gaps=given.replay_gaps,
             alert_urls=tuple(SecretStr(url) for url in split_urls(given.alert_urls or SecretStr(""))),
+            alerts_file=self._beside(given.alerts_file, "alerts.yaml", "ASPECTS_ALERTS_FILE"),
+            dagster_url=given.dagster_url,
             watched=watched(given, from_environment=lambda name: self._found(name) == ENVIRONMENT),
             origins=self._origins,
             inputs=self._inputs(),
@@ -277,12 +279,13 @@ class Resolution:
             return ""
         return "toDateTime(emission_time) + INTERVAL 1 YEAR"
 
-    def _retention_file(self) -> Path | None:
-        beside = against_project("retention.yaml")
-        if self._given.retention_file is None and beside.is_file():
-            self._origins["ASPECTS_RETENTION_FILE"] = "default (it is there)"
+    def _beside(self, given: str | None, name: str, setting: str) -> Path | None:
+        """A file of the site's own: where it was said to be, or else in the checkout, if it is there."""
+        beside = against_project(name)
+        if given is None and beside.is_file():
+            self._origins[setting] = "default (it is there)"
             return beside
-        return Path(self._given.retention_file) if self._given.retention_file else None
+        return Path(given) if given else None
 
     def _lms_root_url(self) -> str:
         given = self._given

@@ -249,6 +249,21 @@ def root_url(value: str) -> str:
     return value.rstrip("/")
 
 
+def web_url(value: str) -> str:
+    """An http or https URL that people open, without the slash at its end."""
+    try:
+        parts = urlsplit(value)
+        usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+        parts = urlsplit("")
+    if not usable or re.search(r"[\s\\<>\"{}|^`]", value) or parts.username is not None or parts.query:
+        raise ImpossibleValueError(
+            f"{shown(value)} is not an address that a browser opens; give one such as http://127.0.0.1:3000"
+        )
+    return value.rstrip("/")
+
+
 _BUCKETS = {"s3", "s3a", "s3n", "gs"}
 
 
