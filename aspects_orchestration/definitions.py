@@ -43,6 +43,8 @@ from aspects_orchestration.schedules.retention import apply_retention_weekly, ob
 from aspects_orchestration.schedules.retirement import delete_retired_users_daily
 from aspects_orchestration.schedules.rotation import rotate_when_due
 from aspects_orchestration.schedules.verify_archive import verify_archive_weekly
+from aspects_orchestration.sensors.act_on_health import act_on_health
+from aspects_orchestration.sensors.new_tracking_logs import new_tracking_logs
 from aspects_orchestration.sensors.quarantine import replay_quarantine
 from aspects_orchestration.sensors.retention import unarchived_months_expire
 from aspects_orchestration.sensors.xapi_gaps import xapi_gaps_sensor
@@ -116,7 +118,13 @@ def defs() -> dg.Definitions:
             verify_archive_weekly(),
             *lms_tables_schedules(with_blocks=with_blocks),
         ],
-        sensors=[replay_quarantine(), unarchived_months_expire(), xapi_gaps_sensor()],
+        sensors=[
+            replay_quarantine(),
+            unarchived_months_expire(),
+            xapi_gaps_sensor(),
+            new_tracking_logs(),
+            act_on_health(),
+        ],
         resources={
             "clickhouse": ClickHouseResource(),
             "log_storage": LogStorageResource(region=None, endpoint_url=None),

@@ -122,7 +122,13 @@ SCHEDULES = {
     "restore_drill_monthly": ("restore_drill", "0 5 3 * *"),
     "check_restore_drill_daily": ("check_restore_drill", "30 6 * * *"),
 }
-SENSORS = {"replay_quarantine_when_they_arrive", "unarchived_months_expire", "xapi_gaps"}
+SENSORS = {
+    "replay_quarantine_when_they_arrive",
+    "unarchived_months_expire",
+    "xapi_gaps",
+    "new_tracking_logs",
+    "act_on_health",
+}
 RESOURCES = {"clickhouse", "log_storage"}
 COPY_CONFIG = {
     "mode",

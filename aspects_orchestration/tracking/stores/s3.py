@@ -121,10 +121,20 @@ class S3Store:
             raise self._error(error, self.uri) from None
 
     def list(self) -> Iterator[LogFile]:
+        return self.list_behind("")
+
+    def list_behind(self, after: str) -> Iterator[LogFile]:
+        """Log files whose URI comes behind another, in the order of URIs; '' for all."""
         folder = f"{self._prefix}/" if self._prefix else ""
-        found = False
+        found = bool(after)
+        start = bucket_and_key(after)[1] if after else ""
         try:
-            pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=folder)
+            paginator = self._client.get_paginator("list_objects_v2")
+            pages = (
+                paginator.paginate(Bucket=self._bucket, Prefix=folder, StartAfter=start)
+                if start
+                else paginator.paginate(Bucket=self._bucket, Prefix=folder)
+            )
             for page in pages:
                 for item in page.get("Contents", ()):
                     found = True
