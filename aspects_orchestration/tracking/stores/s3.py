@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, cast
 
@@ -122,6 +123,20 @@ class S3Store:
 
     def list(self) -> Iterator[LogFile]:
         return self.list_behind("")
+
+    def server_time(self) -> datetime:
+        """What time it is by the clock of S3, to the second (UTC).
+
+        Raises:
+            LogStoreError: the bucket cannot be listed.
+        """
+        try:
+            answer = self._client.list_objects_v2(
+                Bucket=self._bucket, Prefix=f"{self._prefix}/" if self._prefix else "", MaxKeys=1
+            )
+            return parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"])
+        except Exception as error:
+            raise self._error(error, self.uri) from None
 
     def list_behind(self, after: str) -> Iterator[LogFile]:
         """Log files whose URI comes behind another, in the order of URIs; '' for all."""
