@@ -63,8 +63,12 @@ def test_a_missing_grant_is_given_as_the_statement_to_run(site: Site) -> None:
         for one in pipeline_grants(patient(site).names)
         if "INSERT ON `xapi`" not in one and "TTL" not in one
     ]
-    server.ensure_running(site.home, grants=grants)
-    found = answers(patient(site), "grants")["grants"]
+    running = server.ensure_running(site.home, grants=grants)
+    address = ClickHouseAddress(
+        running.host, running.http_port, user=running.user, password=SecretStr(running.password)
+    )
+    one = patient(site)
+    found = answers(replace(one, settings=replace(one.settings, clickhouse=address)), "grants")["grants"]
     assert found.verdict is Verdict.DANGER
     assert "GRANT INSERT ON `xapi`.`xapi_events_all` TO `aspects_pipeline`;" in found.lines
     assert any(line.startswith("GRANT ALTER TTL") and "-- Optional" in line for line in found.lines)
