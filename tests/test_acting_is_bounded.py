@@ -111,11 +111,11 @@ def test_new_logs_are_read_then_loaded_without_a_storm(site: Site, monkeypatch: 
     old = site.write_samples(SampleSpec(lines=200), files=2)
     for file in old:
         os.utime(file, (1_700_000_000, 1_700_000_000))
-    repository, cursor = defs().get_repository_def(), ""
+    repository, cursor, said = defs().get_repository_def(), "", ""
     with dg.DagsterInstance.ephemeral() as instance:
 
         def tick() -> list[dg.RunRequest]:
-            nonlocal cursor
+            nonlocal cursor, said
             context = dg.build_sensor_context(
                 instance=instance,
                 cursor=cursor,
@@ -126,7 +126,7 @@ def test_new_logs_are_read_then_loaded_without_a_storm(site: Site, monkeypatch: 
             )
             result = repository.get_sensor_def("new_tracking_logs")(context)
             assert isinstance(result, dg.SensorResult)
-            cursor = result.cursor or ""
+            cursor, said = result.cursor or "", str(result.skip_reason)
             return list(result.run_requests or ())
 
         def observe() -> None:
@@ -142,10 +142,13 @@ def test_new_logs_are_read_then_loaded_without_a_storm(site: Site, monkeypatch: 
         assert [one.job_name for one in tick()] == ["observe_tracking_logs"]
         observe()
         asked = tick()
-        assert [(one.job_name, one.partition_key) for one in asked] == [
-            ("backfill_xapi_events_all", "2024-05")
-        ]
+        assert [one.job_name for one in asked] == ["backfill_xapi_events_all"] * 2
+        assert [one.partition_key for one in asked] == ["2024-06", "2024-05"], "the newest first, two at once"
+        assert [one.partition_key for one in tick()] == ["2024-04"]
+        assert tick() == [], "each was asked for just now"
+        for month in ("2024-04", "2024-05", "2024-06"):
+            site.load(month)
         assert tick() == []
-        site.load("2024-05")
-        assert tick() == []
+        assert said.startswith("3 logs listed: 0 are new or have grown")
+        assert "not loaded now" not in said
         assert len(cursor) < 1_000

@@ -21,6 +21,7 @@ from aspects_orchestration.tracking.chunks import is_live
 from aspects_orchestration.tracking.stores import LogFile, S3Options
 from aspects_orchestration.tracking.stores.ordered import list_in_order
 from aspects_orchestration.warehouse.client import Warehouse
+from aspects_orchestration.window import micros
 
 #: A file is left alone until nothing has been written to it for so long.
 QUIET: Final = timedelta(minutes=10)
@@ -146,7 +147,7 @@ def look_for_new(
     if whole and not in_listing:
         kept = replace(kept, readings=0)
         if memory.old_to is None:
-            kept = replace(kept, old_to=begun_s * 1_000_000)
+            kept = replace(kept, old_to=micros(now))
     return Found(files, growing, unread, months, whole, kept)
 
 
