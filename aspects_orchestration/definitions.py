@@ -47,7 +47,9 @@ from aspects_orchestration.schedules.retention import apply_retention_weekly, ob
 from aspects_orchestration.schedules.retirement import delete_retired_users_daily
 from aspects_orchestration.schedules.rotation import rotate_when_due
 from aspects_orchestration.schedules.verify_archive import verify_archive_weekly
+from aspects_orchestration.sensors.act_on_health import act_on_health
 from aspects_orchestration.sensors.clickhouse_health import clickhouse_health
+from aspects_orchestration.sensors.new_tracking_logs import new_tracking_logs
 from aspects_orchestration.sensors.quarantine import replay_quarantine
 from aspects_orchestration.sensors.queue_health import queue_health
 from aspects_orchestration.sensors.retention import unarchived_months_expire
@@ -136,6 +138,8 @@ def defs() -> dg.Definitions:
             service_health(),
             clickhouse_health(),
             run_failed(),
+            new_tracking_logs(),
+            act_on_health(),
         ],
         resources={
             "clickhouse": ClickHouseResource(),

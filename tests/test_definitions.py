@@ -140,8 +140,12 @@ SENSORS = {
     "unarchived_months_expire",
     "xapi_gaps",
     "clickhouse_health",
+    "queue_health",
+    "service_health",
+    "run_failed",
+    "new_tracking_logs",
+    "act_on_health",
 }
-SENSORS |= {"run_failed", "queue_health", "service_health"}
 RESOURCES = {"clickhouse", "log_storage"}
 COPY_CONFIG = {
     "mode",

@@ -12,7 +12,8 @@ from services.site import Site
 from aspects_orchestration.errors import WarehouseError
 from aspects_orchestration.samples import SampleSpec
 from aspects_orchestration.warehouse import publish
-from aspects_orchestration.warehouse.publish import cut_slices, wait_for_merges
+from aspects_orchestration.warehouse.merges import wait_for_merges
+from aspects_orchestration.warehouse.publish import cut_slices
 
 RAW = "xapi.xapi_events_all"
 INSERT = (

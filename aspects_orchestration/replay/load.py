@@ -15,6 +15,7 @@ import orjson
 from aspects_orchestration.archive.reading import refusal, unsound_among
 from aspects_orchestration.errors import AccountError, WarehouseError
 from aspects_orchestration.gaps.hours import each_once, file_hours, lines_by_hour
+from aspects_orchestration.monitoring.acting import pause_of
 from aspects_orchestration.replay import missing
 from aspects_orchestration.replay.plan import LoadPlan, Mode, lock_name, quarantine_folder, staging_prefix
 from aspects_orchestration.replay.reading import Reached, Reading, Say, Staging
@@ -27,6 +28,7 @@ from aspects_orchestration.tracking.stores import S3Options, open_store
 from aspects_orchestration.warehouse import rebuild, views
 from aspects_orchestration.warehouse.client import Warehouse, parameter_batches
 from aspects_orchestration.warehouse.lock import Lock, locked
+from aspects_orchestration.warehouse.merges import wait_for_all_merges
 from aspects_orchestration.warehouse.publish import PublishPlan, Slice, Target, plan_publish, publish
 from aspects_orchestration.warehouse.records import (
     LoadRecord,
@@ -268,9 +270,12 @@ def _publish(load: _Load, reading: Reading, counted: PublishPlan, lock: Lock) ->
         f" of them in {target.database}.{target.table} already, {counted.new} to insert"
     )
     dropped: dict[str, int] = {}
+    pause = pause_of(load.settings)
     followed = views.require_readable_chain(load.warehouse, target)
     behind = views.behind(load.warehouse, target, month=month, step=step, say=load.say) if followed else []
     if load.plan.request.mode is Mode.REBUILD:
+        # Before the month goes: one that waits or gives up behind that leaves a hole for as long.
+        wait_for_all_merges(load.warehouse, pause, say=load.say, before_look=lock.check)
         dropped = _drop_month(load, lock, counted)
         counted, behind = counted.after_drop(), []
 
@@ -299,6 +304,7 @@ def _publish(load: _Load, reading: Reading, counted: PublishPlan, lock: Lock) ->
         say=load.say,
         before_insert=before_insert,
         after_break=after_break,
+        pause=pause,
     )
     statements = StatementAccount(
         statements=total.statements + total.outside_window,

@@ -37,7 +37,7 @@ from aspects_orchestration.tracking.compression import Damage
 from aspects_orchestration.tracking.quarantine import QuarantinedLine, encode, object_name
 from aspects_orchestration.tracking.stores import LogFile, LogStore, S3Options, open_store
 from aspects_orchestration.warehouse.client import UnreachableError, Warehouse
-from aspects_orchestration.warehouse.records import StagedChunk, remember_files, remember_progress
+from aspects_orchestration.warehouse.records import StagedChunk, look_up, remember_files, remember_progress
 from aspects_orchestration.window import Window
 from aspects_orchestration.xapi.identities import SiteSource
 from aspects_orchestration.xapi.transform import WorkChunk
@@ -366,7 +366,13 @@ class Reading:
                 self.warehouse, self.staging.database, self.staging.progress_table, self._unsaved
             )
         if self.catalogs and not self.from_quarantine:
-            remember_files(self.warehouse, database, self._unsaved_files, self.reader, utc_now())
+            # What is known already keeps the time at which it became known: by that, new logs are told from old ones.
+            uris = [one.uri for one in self._unsaved_files]
+            known = look_up(self.warehouse, database, uris, self.window, self.reader) if uris else {}
+            fresh = [
+                one for one in self._unsaved_files if one.uri not in known or known[one.uri].etag != one.etag
+            ]
+            remember_files(self.warehouse, database, fresh, self.reader, utc_now())
         self._unsaved.clear()
         self._unsaved_files.clear()
 

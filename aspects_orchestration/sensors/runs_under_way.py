@@ -11,7 +11,12 @@ _UNDER_WAY = [
 
 
 def is_under_way(instance: dg.DagsterInstance, job: str, month: str | None = None) -> bool:
-    """Whether a run of a job is queued or runs.
+    """Whether a run of a job is queued or runs; see `how_many_under_way`."""
+    return how_many_under_way(instance, job, month) > 0
+
+
+def how_many_under_way(instance: dg.DagsterInstance, job: str, month: str | None = None) -> int:
+    """How many runs of a job are queued or run.
 
     Args:
         instance: where runs are known.
@@ -23,4 +28,4 @@ def is_under_way(instance: dg.DagsterInstance, job: str, month: str | None = Non
         tags={} if month is None else {"dagster/partition": month},
         statuses=_UNDER_WAY,
     )
-    return instance.get_runs_count(filters) > 0
+    return instance.get_runs_count(filters)

@@ -306,6 +306,31 @@ class Given(BaseSettings):
         "false",
         default=False,
     )
+    load_new_logs: _Boolean = _setting(
+        "ASPECTS_LOAD_NEW_LOGS",
+        "Let the sensor `new_tracking_logs`, where it is switched on, load the months that new logs touch (docs/acting.md).",
+        "false",
+        default=False,
+    )
+    pause_backfills: _Boolean = _setting(
+        "ASPECTS_PAUSE_BACKFILLS",
+        "Loads wait while a partition of any table has too many parts, by the rule of `clickhouse_max_parts` "
+        "(docs/acting.md).",
+        "false",
+        default=False,
+    )
+    longest_pause_minutes: Annotated[int, whole_number(1, 10**5, "a number of minutes")] = _setting(
+        "ASPECTS_LONGEST_PAUSE_MINUTES",
+        "A load that has waited so long for merges fails, and says what to do; run again, it goes on.",
+        default=120,
+    )
+    replay_lag: _Boolean = _setting(
+        "ASPECTS_REPLAY_LAG",
+        "Let the sensor `act_on_health`, where it is switched on, start `replay_window` when ClickHouse is critically late "
+        "and the logs hold newer lines (docs/acting.md).",
+        "false",
+        default=False,
+    )
     alert_urls: (
         Annotated[SecretStr, AfterValidator(apprise_urls), BeforeValidator(verbatim), BeforeValidator(listed)]
         | None

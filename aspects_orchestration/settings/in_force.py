@@ -94,6 +94,10 @@ class Settings:
     transform_engine: TransformEngine
     max_line_bytes: int
     replay_gaps: bool
+    load_new_logs: bool
+    pause_backfills: bool
+    longest_pause_minutes: int
+    replay_lag: bool
     alert_urls: tuple[SecretStr, ...]
     alerts_file: Path | None
     dagster_url: str
@@ -201,6 +205,10 @@ def effective_settings(settings: Settings) -> tuple[EffectiveSetting, ...]:
         "ASPECTS_TRANSFORM_ENGINE": settings.transform_engine,
         "ASPECTS_MAX_LINE_BYTES": str(settings.max_line_bytes),
         "ASPECTS_REPLAY_GAPS": str(settings.replay_gaps).lower(),
+        "ASPECTS_LOAD_NEW_LOGS": str(settings.load_new_logs).lower(),
+        "ASPECTS_PAUSE_BACKFILLS": str(settings.pause_backfills).lower(),
+        "ASPECTS_LONGEST_PAUSE_MINUTES": str(settings.longest_pause_minutes),
+        "ASPECTS_REPLAY_LAG": str(settings.replay_lag).lower(),
         "ASPECTS_ALERT_URLS": ",".join(MASK for _ in settings.alert_urls),
         "ASPECTS_ALERTS_FILE": str(settings.alerts_file or ""),
         "ASPECTS_DAGSTER_URL": settings.dagster_url,

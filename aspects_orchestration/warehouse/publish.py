@@ -16,12 +16,15 @@ from typing import Any
 from aspects_orchestration.errors import WarehouseError
 from aspects_orchestration.warehouse.client import UnreachableError, Warehouse, with_retries
 from aspects_orchestration.warehouse.lock import Lock
+from aspects_orchestration.warehouse.merges import (
+    WAIT_FOR_MERGES_S,
+    Pause,
+    wait_for_all_merges,
+    wait_for_merges,
+)
 
 SLICE_STATEMENTS = 500_000
-#: ClickHouse's own advice for a partition; it delays inserts at 1,000 and refuses them at 3,000 parts.
-MAX_PARTS = 300
 _MINUTE_MICROS = 60_000_000
-_WAIT_FOR_MERGES_S = 1800
 _TELL_S = 5.0
 _SPARE_BYTES = 256 * 1024 * 1024
 
@@ -222,6 +225,7 @@ def publish(
     say: Say,
     before_insert: Callable[[Slice], None] = lambda _: None,
     after_break: Callable[[], None] = lambda: None,
+    pause: Pause | None = None,
 ) -> int:
     """Insert what the plan found missing, and verify each slice.
 
@@ -232,6 +236,7 @@ def publish(
         say: told of progress, and of what is waited for.
         before_insert: told of each slice that is about to be inserted.
         after_break: told when the server was lost during that insert and is back, before it is sent again.
+        pause: when to wait for the merges of the whole server too; None: never.
 
     Returns:
         The number of ids inserted. Each slice is counted anew just before it is inserted: what another writer has
@@ -247,6 +252,7 @@ def publish(
         if not planned.new:
             continue
         wait_for_merges(warehouse, target.database, target.table, target.partition_id, say=say)
+        wait_for_all_merges(warehouse, pause, say=say, before_look=lock.check)
         _check_room(warehouse, target, int(planned.new * sizes))
         one = replace(planned, already_there=_present(warehouse, target, planned.slice, step))
         if one.new:
@@ -275,42 +281,12 @@ def _wait_for_others(warehouse: Warehouse, step: str, say: Say) -> None:
         if not told:
             say("waiting for an insert of an earlier run that ClickHouse still works on")
             told = True
-        if time.monotonic() - started > _WAIT_FOR_MERGES_S:
+        if time.monotonic() - started > WAIT_FOR_MERGES_S:
             raise WarehouseError(
                 "ClickHouse still works on an insert of an earlier run of this month after half an hour",
                 do="Look at it in system.processes, stop it with KILL QUERY, then run again.",
             )
         time.sleep(0.5)
-
-
-def wait_for_merges(
-    warehouse: Warehouse, database: str, table: str, partition_id: str, *, say: Say, limit: int = MAX_PARTS
-) -> None:
-    """Wait while a partition has more parts than `limit`.
-
-    Raises:
-        WarehouseError: merges did not catch up within half an hour.
-    """
-    started, told = time.monotonic(), 0.0
-    while True:
-        parts = with_retries(
-            lambda: warehouse.row(
-                "partition_parts", database=database, table=table, partition_id=partition_id
-            )[0],
-            waiting=say,
-        )
-        if parts <= limit:
-            return
-        waited = time.monotonic() - started
-        if waited > _WAIT_FOR_MERGES_S:
-            raise WarehouseError(
-                f"partition {partition_id} of {database}.{table} still has {parts} parts after {waited:.0f} s",
-                do="Look at system.merges for what holds merges up, then run again.",
-            )
-        if not told or waited - told > 10:
-            say(f"waiting for merges: partition {partition_id} of {database}.{table} has {parts} parts")
-            told = waited or 0.001
-        time.sleep(1)
 
 
 def _insert_slice(

@@ -241,7 +241,35 @@ def definition(name: str) -> TableDefinition:
     )
 
 
+@dataclass(frozen=True)
+class GrantNeeded:
+    """One grant of `sql/grants.sql`, with the site's names.
+
+    Attributes:
+        text: the GRANT statement without `TO user` and without semicolon.
+        why: what the file says it is for.
+    """
+
+    text: str
+    why: str
+
+    @property
+    def is_optional(self) -> bool:
+        """Whether it is for one purpose alone that a site may do without."""
+        return self.why.startswith("Optional")
+
+    @property
+    def needs_pii(self) -> bool:
+        """Whether it is for sites that let personal data into ClickHouse."""
+        return self.why.startswith("Only with ASPECTS_ENABLE_PII")
+
+
 def pipeline_grants(names: SchemaNames, *, cluster: str = "") -> list[str]:
+    """The texts of `needed_grants`, as `<grants>` in a server's `users.xml` has them."""
+    return [one.text for one in needed_grants(names, cluster=cluster)]
+
+
+def needed_grants(names: SchemaNames, *, cluster: str = "") -> list[GrantNeeded]:
     """The grants of `sql/grants.sql` with the site's names: the least that the pipeline's user needs.
 
     Args:
@@ -249,8 +277,7 @@ def pipeline_grants(names: SchemaNames, *, cluster: str = "") -> list[str]:
         cluster: CLICKHOUSE_CLUSTER_NAME; without one, what only a cluster needs is left out.
 
     Returns:
-        GRANT statements without `TO user` and without semicolon, as `<grants>` in a server's `users.xml` has
-        them.
+        Each of them, in the file's order.
 
     Raises:
         WarehouseError: the file names something in backticks that is not a name of the site.
@@ -274,12 +301,13 @@ def pipeline_grants(names: SchemaNames, *, cluster: str = "") -> list[str]:
             ) from None
         return "`" + name.replace("\\", "\\\\").replace("`", "\\`") + "`"
 
-    grants: list[str] = []
+    grants: list[GrantNeeded] = []
     for paragraph in (statements_folder() / "grants.sql").read_text(encoding="utf-8").split("\n\n"):
         if paragraph.startswith("-- Only with CLICKHOUSE_CLUSTER_NAME") and not cluster:
             continue
+        why = " ".join(re.findall(r"^-- ?(.*)$", paragraph, re.MULTILINE))
         found = re.findall(r"^(GRANT .+) TO `aspects_pipeline`;$", paragraph, re.MULTILINE)
-        grants += [re.sub(r"`([^`]+)`", quoted, grant) for grant in found]
+        grants += [GrantNeeded(re.sub(r"`([^`]+)`", quoted, grant), why) for grant in found]
     return grants
 
 

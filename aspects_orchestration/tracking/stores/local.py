@@ -94,6 +94,48 @@ class LocalStore:
                         seen.add((found.st_dev, found.st_ino))
                         folders.append(entry.path)
 
+    def list_behind(self, after: str) -> Iterator[LogFile]:
+        """Log files whose URI comes behind another, in the order of URIs; '' for all. Folders before it are not read."""
+        try:
+            root = self._root.stat()
+        except OSError as error:
+            raise self._error(error, self.uri) from None
+        if stat.S_ISDIR(root.st_mode):
+            yield from self._behind(os.fspath(self._root), after, {(root.st_dev, root.st_ino)})
+        elif self.uri > after:
+            yield _local_file(self.uri, root)
+
+    def _behind(self, folder: str, after: str, seen: set[tuple[int, int]]) -> Iterator[LogFile]:
+        base = _local_uri(folder).rstrip("/") + "/"
+        try:
+            with os.scandir(folder) as entries:
+                # What kind an entry is comes with the listing, except for links: those are taken for folders first.
+                named = [
+                    (base + _quoted(one.name) + ("" if one.is_file(follow_symlinks=False) else "/"), one)
+                    for one in entries
+                ]
+        except OSError as error:
+            raise self._error(error, base) from None
+        for uri, entry in sorted(named, key=lambda one: one[0]):
+            is_before = uri <= after and not (uri.endswith("/") and after.startswith(uri))
+            if is_before and not entry.is_symlink():
+                continue
+            try:
+                found = entry.stat()
+            except OSError as error:
+                if error.errno in _GONE:
+                    continue
+                raise self._error(error, uri) from None
+            if stat.S_ISREG(found.st_mode) and is_log_name(entry.name):
+                if uri.rstrip("/") > after:
+                    yield _local_file(uri.rstrip("/"), found)
+            elif (
+                stat.S_ISDIR(found.st_mode)
+                and is_log_path(entry.name, folder=True)
+                and (found.st_dev, found.st_ino) not in seen
+            ):
+                yield from self._behind(entry.path, after, seen | {(found.st_dev, found.st_ino)})
+
     def open(self, file: LogFile, *, offset: int = 0) -> BinaryIO:
         path = _local_path(file.uri)
 

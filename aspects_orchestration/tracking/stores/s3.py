@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, cast
 
@@ -121,10 +122,34 @@ class S3Store:
             raise self._error(error, self.uri) from None
 
     def list(self) -> Iterator[LogFile]:
-        folder = f"{self._prefix}/" if self._prefix else ""
-        found = False
+        return self.list_behind("")
+
+    def server_time(self) -> datetime:
+        """What time it is by the clock of S3, to the second (UTC).
+
+        Raises:
+            LogStoreError: the bucket cannot be listed.
+        """
         try:
-            pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=folder)
+            answer = self._client.list_objects_v2(
+                Bucket=self._bucket, Prefix=f"{self._prefix}/" if self._prefix else "", MaxKeys=1
+            )
+            return parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"])
+        except Exception as error:
+            raise self._error(error, self.uri) from None
+
+    def list_behind(self, after: str) -> Iterator[LogFile]:
+        """Log files whose URI comes behind another, in the order of URIs; '' for all."""
+        folder = f"{self._prefix}/" if self._prefix else ""
+        found = bool(after)
+        start = bucket_and_key(after)[1] if after else ""
+        try:
+            paginator = self._client.get_paginator("list_objects_v2")
+            pages = (
+                paginator.paginate(Bucket=self._bucket, Prefix=folder, StartAfter=start)
+                if start
+                else paginator.paginate(Bucket=self._bucket, Prefix=folder)
+            )
             for page in pages:
                 for item in page.get("Contents", ()):
                     found = True
