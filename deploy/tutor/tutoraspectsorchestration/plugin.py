@@ -66,8 +66,10 @@ hooks.Filters.CONFIG_DEFAULTS.add_items(
         ("ASPECTS_TRACKING_LOGS", "/openedx/logs/lms,/openedx/logs/cms"),
         (
             "ASPECTS_LMS_DATABASE_URL",
-            "mysql+pymysql://{{ ORCHESTRATION_MYSQL_USER }}:{{ ORCHESTRATION_MYSQL_PASSWORD|urlencode }}"
-            "@{{ MYSQL_HOST }}:{{ MYSQL_PORT }}/{{ OPENEDX_MYSQL_DATABASE }}",
+            (
+                "mysql+pymysql://{{ ORCHESTRATION_MYSQL_USER }}:{{ ORCHESTRATION_MYSQL_PASSWORD|urlencode }}"
+                "@{{ MYSQL_HOST }}:{{ MYSQL_PORT }}/{{ OPENEDX_MYSQL_DATABASE }}"
+            ),
         ),
         *((name, "") for name in (*_PASSED_ON, *_SECRETS_PASSED_ON)),
     ]
