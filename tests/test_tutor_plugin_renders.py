@@ -408,7 +408,7 @@ def test_the_backfill_that_was_asked_for_runs(
 def test_clickhouse_can_read_the_grants_and_is_told_a_hash(
     sites: dict[str, Rendered], docker: Path, tmp_path: Path, name: str
 ) -> None:
-    """The SQL that Aspects' own initialisation hands to ClickHouse for us, parsed by a real server (ours has no storage for users)."""
+    """The SQL that Aspects' own initialisation hands to ClickHouse for us; the embedded server parses it."""
     site = sites[name]
     done = site.run("local", "do", "init", "--limit", "aspects", path=docker)
     assert done.returncode == 0, done.stderr
