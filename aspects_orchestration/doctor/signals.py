@@ -7,7 +7,7 @@ from typing import Final
 
 from aspects_orchestration.doctor.model import Answer, Diagnosis, Patient, advice, danger, ok, unknown, worst
 from aspects_orchestration.monitoring.model import State
-from aspects_orchestration.monitoring.rules import Rules
+from aspects_orchestration.monitoring.rules import load_rules
 from aspects_orchestration.monitoring.signals import SIGNALS
 from aspects_orchestration.monitoring.watch import look
 
@@ -32,7 +32,7 @@ def watched(group: str, what: str) -> Callable[[Patient], Answer]:
         ]
         if not readers:
             return ok(f"the site runs no {what} that the settings name: none is watched")
-        seen = look(readers, rules=Rules(), before={}, now=patient.now)
+        seen = look(readers, rules=load_rules(patient.settings.alerts_file), before={}, now=patient.now)
         answers = []
         for key, standing in seen.standings.items():
             signal, reading = SIGNALS[seen.readings[key].signal], seen.readings[key]

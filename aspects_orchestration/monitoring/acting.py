@@ -34,20 +34,17 @@ LONGEST: Final = timedelta(days=31)
 Ended = Literal["under way", "succeeded", "failed", "unknown"]
 
 
-def pause_of(settings: Settings, rules: Rules | None = None) -> Pause | None:
+def pause_of(settings: Settings, rules: Rules) -> Pause | None:
     """When loads pause; None where ASPECTS_PAUSE_BACKFILLS is off.
 
     Args:
         settings: of the site.
-        rules: those in force, where they are not the catalogue's; the signal's threshold for `warn`, or else for
-            `critical`, is where a pause begins.
+        rules: those in force; the signal's threshold for `warn`, or else for `critical`, is where a pause begins.
     """
-    rules = rules or Rules()
     if not settings.pause_backfills or MAX_PARTS_SIGNAL in rules.off:
         return None
-    signal = SIGNALS.get(MAX_PARTS_SIGNAL)
-    rule = rules.of(signal) if signal else rules.changed.get(MAX_PARTS_SIGNAL)
-    threshold = (rule.warn or rule.critical) if rule else None
+    rule = rules.of(SIGNALS[MAX_PARTS_SIGNAL])
+    threshold = rule.warn or rule.critical
     at = max(1, int(threshold)) if threshold else MAX_PARTS + 1
     return Pause(at=at, until=int(at * _ENDS_AT), longest_s=settings.longest_pause_minutes * 60.0)
 

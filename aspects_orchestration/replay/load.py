@@ -16,6 +16,7 @@ from aspects_orchestration.archive.reading import refusal, unsound_among
 from aspects_orchestration.errors import AccountError, WarehouseError
 from aspects_orchestration.gaps.hours import each_once, file_hours, lines_by_hour
 from aspects_orchestration.monitoring.acting import pause_of
+from aspects_orchestration.monitoring.rules import load_rules
 from aspects_orchestration.replay import missing
 from aspects_orchestration.replay.plan import LoadPlan, Mode, lock_name, quarantine_folder, staging_prefix
 from aspects_orchestration.replay.reading import Reached, Reading, Say, Staging
@@ -270,7 +271,7 @@ def _publish(load: _Load, reading: Reading, counted: PublishPlan, lock: Lock) ->
         f" of them in {target.database}.{target.table} already, {counted.new} to insert"
     )
     dropped: dict[str, int] = {}
-    pause = pause_of(load.settings)
+    pause = pause_of(load.settings, load_rules(load.settings.alerts_file))
     followed = views.require_readable_chain(load.warehouse, target)
     behind = views.behind(load.warehouse, target, month=month, step=step, say=load.say) if followed else []
     if load.plan.request.mode is Mode.REBUILD:

@@ -1,0 +1,1 @@
+"""Tutor plugin that runs aspects-orchestration beside Aspects."""
