@@ -5,6 +5,7 @@ import warnings
 import dagster as dg
 
 from aspects_orchestration.assets.event_sink import course_blocks, event_sink_assets
+from aspects_orchestration.assets.operator_report import operator_report
 from aspects_orchestration.assets.pipeline_health import pipeline_health
 from aspects_orchestration.assets.restore_drill import restore_drill_asset
 from aspects_orchestration.assets.retention_policies import retention_policies
@@ -41,6 +42,7 @@ from aspects_orchestration.schedules.archive import archive_tracking_logs_nightl
 from aspects_orchestration.schedules.gaps import check_xapi_gaps_daily
 from aspects_orchestration.schedules.lms_tables import lms_tables_schedules
 from aspects_orchestration.schedules.nightly import load_current_month_nightly, observe_nightly
+from aspects_orchestration.schedules.operator_report import operator_report_hourly
 from aspects_orchestration.schedules.pipeline_health import check_pipeline_health_hourly
 from aspects_orchestration.schedules.restore_drill import check_restore_drill_daily, restore_drill_monthly
 from aspects_orchestration.schedules.retention import apply_retention_weekly, observe_retention_weekly
@@ -82,6 +84,7 @@ def defs() -> dg.Definitions:
             course_blocks(settings),
             retention_policies(),
             restore_drill_asset(),
+            operator_report(),
             *pipeline_health(),
         ],
         asset_checks=[
@@ -128,6 +131,7 @@ def defs() -> dg.Definitions:
             check_restore_drill_daily(),
             check_pipeline_health_hourly(),
             verify_archive_weekly(),
+            operator_report_hourly(),
             *lms_tables_schedules(with_blocks=with_blocks),
         ],
         sensors=[

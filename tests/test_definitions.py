@@ -30,6 +30,7 @@ LMS_TABLES = (
     "object_tag",
 )
 ASSETS = {
+    "operator_report": {"group": "monitoring", "kinds": {"clickhouse"}, "deps": set(), "partitioned": False},
     "tracking_logs": {"group": "tracking", "kinds": {"json", "s3"}, "deps": set(), "partitioned": False},
     "tracking_log_archive": {
         "group": "archive",
@@ -128,6 +129,7 @@ SCHEDULES = {
     "load_current_month_nightly": ("backfill_xapi_events_all", "0 2 * * *"),
     "observe_tracking_logs_nightly": ("observe_tracking_logs", "30 1 * * *"),
     "observe_retention_weekly": ("observe_retention", "0 3 * * 1"),
+    "operator_report_hourly": ("__anonymous_asset_job_operator_report_hourly", "5 * * * *"),
     "verify_archive_weekly": ("verify_archive", "0 8 * * 0"),
     "rotate_tracking_logs_when_due": ("rotate_tracking_logs", "55 * * * *"),
     "apply_retention_weekly": ("apply_retention", "0 4 * * 1"),

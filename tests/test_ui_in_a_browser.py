@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -15,7 +13,7 @@ import psutil
 import pytest
 from playwright.sync_api import Page, expect, sync_playwright
 from services.site import Site
-from services.web import Web, until, web_of
+from services.web import Web, require_chromium, until, web_of
 
 from aspects_orchestration.samples import SampleSpec, write_logs
 from aspects_orchestration.warehouse import server
@@ -42,12 +40,7 @@ _ARGUMENTS = (
 
 @pytest.fixture(scope="module")
 def chromium() -> str:
-    found = shutil.which("chromium") or shutil.which("chromium-browser")
-    if found is None and os.environ.get("ASPECTS_TESTS_REQUIRE_ALL"):
-        pytest.fail("ASPECTS_TESTS_REQUIRE_ALL is set, but there is no chromium")
-    if found is None:
-        pytest.skip("there is no chromium (Debian: apt-get install chromium)")
-    return found
+    return require_chromium()
 
 
 @contextmanager

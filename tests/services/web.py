@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -15,6 +16,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
+
+import pytest
 
 from services.site import Site
 
@@ -47,6 +50,16 @@ class Web:
             found = json.load(answer)
         assert not found.get("errors"), found["errors"]
         return found["data"]
+
+
+def require_chromium() -> str:
+    """The path of a Chromium; without one the test is skipped, unless all must run."""
+    found = shutil.which("chromium") or shutil.which("chromium-browser")
+    if found is None and os.environ.get("ASPECTS_TESTS_REQUIRE_ALL"):
+        pytest.fail("ASPECTS_TESTS_REQUIRE_ALL is set, but there is no chromium")
+    if found is None:
+        pytest.skip("there is no chromium (Debian: apt-get install chromium)")
+    return found
 
 
 def until(look: Callable[[], T | None], *, within_s: float, what: str, log: Path | None = None) -> T:

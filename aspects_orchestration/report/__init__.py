@@ -1,0 +1,1 @@
+"""The page that an operator looks at: everything that matters, in one file."""
