@@ -23,7 +23,7 @@ def rotate_when_due() -> dg.ScheduleDefinition:
         job=rotate_tracking_logs,
         cron_schedule="55 * * * *",
         execution_timezone="UTC",
-        description="Look every hour whether a live log is due by ASPECTS_ROTATE (by default once the UTC day is over), and"
+        description="Look every hour whether a live log is due by ASPECTS_ROTATE (by default once the hour is over), and"
         " rotate it. Needs ASPECTS_LIVE_LOG.",
     )
     def look_and_rotate(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:

@@ -204,7 +204,7 @@ class Given(BaseSettings):
         "ASPECTS_ROTATE",
         "When live logs are rotated: `daily` or `hourly` (UTC), a size such as `512MB`, or both by comma: whichever comes"
         " first.",
-        default="daily",
+        default="hourly",
     )
     archive: _Uri | None = _setting(
         "ASPECTS_TRACKING_LOG_ARCHIVE", "URI prefix of the sealed archive.", "<ASPECTS_HOME>/archive"
