@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 import pytest
+from services.bad_http import hanging
+from services.mariadb import free_port
 from services.site import Site
 
+from aspects_orchestration.assets.pipeline_health import health_key
 from aspects_orchestration.definitions import defs
 from aspects_orchestration.errors import WarehouseError
 from aspects_orchestration.monitoring.acting import AGAIN, TRIES, Asked, Lag, Memory, decide
 from aspects_orchestration.monitoring.model import State
+from aspects_orchestration.replay.result import LoadResult, utc_now
 from aspects_orchestration.resources.clickhouse import ClickHouseResource
 from aspects_orchestration.resources.log_storage import LogStorageResource
 from aspects_orchestration.samples import SampleSpec
+from aspects_orchestration.sensors import act_on_health
 from aspects_orchestration.warehouse.merges import Pause, wait_for_all_merges
 
 RAW = "xapi.xapi_events_all"
@@ -153,3 +159,117 @@ def test_new_logs_are_read_then_loaded_without_a_storm(site: Site, monkeypatch: 
         assert "3 logs listed: 0 are new or have grown" in said
         assert "not loaded now" not in said
         assert len(cursor) < 1_000
+
+
+def test_a_whole_load_pauses_and_goes_on_and_nothing_is_lost_or_doubled(
+    site: Site, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    rules = tmp_path_factory.mktemp("rules") / "alerts.yaml"
+    rules.write_text("signals: {clickhouse_max_parts: {warn: 40, critical: 50}}\n")
+    site.environ |= {"ASPECTS_PAUSE_BACKFILLS": "true", "ASPECTS_ALERTS_FILE": str(rules)}
+    site.write_samples(SampleSpec(lines=600))
+    site.warehouse()
+    crowd(site, 45)
+    of_may = (
+        "SELECT count(), uniqExact(event_id) FROM xapi.xapi_events_all WHERE toYYYYMM(emission_time) = 202405"
+    )
+    said: list[str] = []
+    loads: list[LoadResult] = []
+    paused = threading.Event()
+
+    class Told(list[str]):
+        def append(self, text: str) -> None:
+            said.append(text)
+            if "ASPECTS_PAUSE_BACKFILLS" in text:
+                paused.set()
+
+    loading = threading.Thread(target=lambda: loads.append(site.load("2024-05", Told())))
+    loading.start()
+    assert paused.wait(60), said
+    assert site.sql(of_may, admin=True) == b"0\t0\n"
+    site.sql(f"SYSTEM START MERGES {RAW}", admin=True)
+    site.sql(f"OPTIMIZE TABLE {RAW} FINAL", admin=True)
+    loading.join(timeout=120)
+    assert not loading.is_alive()
+    assert any("going on" in text for text in said)
+    (result,) = loads
+    assert result.statements is not None
+    assert site.sql(of_may, admin=True) == f"{result.ids}\t{result.ids}\n".encode()
+    again = site.load("2024-05")
+    assert again.statements is not None
+    assert (again.statements.inserted, again.ids) == (0, result.ids)
+
+
+def test_a_critical_lag_is_replayed_by_the_sensor_and_its_job(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.environ["ASPECTS_REPLAY_LAG"] = "true"
+    for name, value in site.variables.items():
+        monkeypatch.setenv(name, value)
+    now = utc_now()
+    site.write_samples(SampleSpec(lines=300, start=now - timedelta(days=2), end=now - timedelta(hours=1)))
+    repository = defs().get_repository_def()
+    sensor = repository.get_sensor_def("act_on_health")
+    with dg.DagsterInstance.ephemeral() as instance:
+        repository.get_job("observe_tracking_logs").execute_in_process(instance=instance)
+        site.sql(
+            "INSERT INTO xapi.xapi_events_all SELECT generateUUIDv4(), now64(6) - INTERVAL 3 DAY, '{}'",
+            admin=True,
+        )
+        cursor = None
+
+        def tick() -> dg.SensorResult:
+            nonlocal cursor
+            context = dg.build_sensor_context(
+                instance=instance, cursor=cursor, resources={"clickhouse": ClickHouseResource()}
+            )
+            result = sensor(context)
+            assert isinstance(result, dg.SensorResult)
+            cursor = result.cursor
+            return result
+
+        assert "switch on the sensor clickhouse_health" in str(tick().skip_reason)
+        late = dg.AssetObservation(
+            health_key("clickhouse_lag"), metadata={"state": "critical", "value": 9_000.0}
+        )
+        instance.report_runless_asset_event(late)
+        monkeypatch.setattr(act_on_health, "utc_now", lambda: now + timedelta(minutes=19))
+        result = tick()
+        (asked,) = [one for one in result.run_requests or () if one.job_name == "replay_window"]
+        assert result.asset_events, "and it is said"
+        done = repository.get_job("replay_window").execute_in_process(
+            run_config=asked.run_config, instance=instance, tags={"dagster/run_key": str(asked.run_key)}
+        )
+        assert done.success
+        inside = f"emission_time >= '{now - timedelta(days=2):%Y-%m-%d %H:%M:%S}'"
+        count = f"SELECT count() - uniqExact(event_id), count() > 0 FROM {RAW} WHERE {inside}"
+        assert site.sql(count, admin=True) == b"0\t1\n"
+        # The signal still stands: nobody has looked since. What a replay was given is not asked for again.
+        again = tick()
+        assert not [one for one in again.run_requests or () if one.job_name == "replay_window"]
+
+
+@pytest.mark.parametrize("down", ["gone", "hanging"])
+def test_a_tick_never_fails_because_clickhouse_is_down(
+    site: Site, monkeypatch: pytest.MonkeyPatch, down: str
+) -> None:
+    site.write_samples(SampleSpec(lines=50))
+    with hanging() as port:
+        used = port if down == "hanging" else free_port()
+        site.environ["ASPECTS_CLICKHOUSE_URL"] = f"http://operator:hidden-word@127.0.0.1:{used}"
+        for name, value in site.variables.items():
+            monkeypatch.setenv(name, value)
+        with dg.DagsterInstance.ephemeral() as instance:
+            context = dg.build_sensor_context(
+                instance=instance,
+                resources={
+                    "clickhouse": ClickHouseResource(),
+                    "log_storage": LogStorageResource(region=None, endpoint_url=None),
+                },
+            )
+            started = time.monotonic()
+            result = defs().get_repository_def().get_sensor_def("new_tracking_logs")(context)
+            assert time.monotonic() - started < 10
+    assert isinstance(result, dg.SensorResult)
+    assert not result.run_requests
+    assert "hidden-word" not in str(result)
