@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import importlib
 import json
+import logging
 import os
 import sys
 import textwrap
@@ -14,9 +14,9 @@ from pathlib import Path
 from aspects_orchestration.doctor.examine import DIAGNOSES, examine, exit_code
 from aspects_orchestration.doctor.model import Answer, Diagnosis, Patient
 from aspects_orchestration.errors import SettingsError
-from aspects_orchestration.monitoring.watch import Reader
+from aspects_orchestration.monitoring.readers import all_readers
 from aspects_orchestration.replay.result import utc_now
-from aspects_orchestration.settings import Settings, load_settings
+from aspects_orchestration.settings import load_settings
 from aspects_orchestration.tracking.stores import S3Options
 
 _WIDTH = 118
@@ -50,6 +50,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         settings = load_settings()
     except SettingsError as refused:
         return _refused(refused, as_json=options.json)
+    # Its own words for what is told of below stand between the answers.
+    logging.getLogger("clickhouse_connect").setLevel(logging.CRITICAL)
     home = os.environ.get("DAGSTER_HOME")
     patient = Patient(
         settings,
@@ -57,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         utc_now(),
         write_probes=options.write_probes,
         dagster_home=Path(home) if home else None,
-        readers=_readers(settings),
+        readers=all_readers(settings),
     )
     wanted = [one for one in DIAGNOSES if not options.only or one.name in options.only]
     answers = []
@@ -79,15 +81,6 @@ def _refused(refused: SettingsError, *, as_json: bool) -> int:
     else:
         print(refused, file=sys.stderr)  # noqa: T201
     return 2
-
-
-def _readers(settings: Settings) -> list[Reader]:
-    """All readers of the site's signals."""
-    try:
-        module = importlib.import_module("aspects_orchestration.monitoring.readers")
-    except ModuleNotFoundError:
-        return []
-    return list(module.all_readers(settings))
 
 
 def _shown(diagnosis: Diagnosis, answer: Answer) -> str:

@@ -10,6 +10,7 @@ from aspects_orchestration.monitoring.model import State
 from aspects_orchestration.monitoring.rules import load_rules
 from aspects_orchestration.monitoring.signals import SIGNALS
 from aspects_orchestration.monitoring.watch import look
+from aspects_orchestration.monitoring.words import shown
 
 _MAKE: Final[dict[State, Callable[..., Answer]]] = {
     State.WARN: advice,
@@ -38,7 +39,7 @@ def watched(group: str, what: str) -> Callable[[Patient], Answer]:
             signal, reading = SIGNALS[seen.readings[key].signal], seen.readings[key]
             # One look alone: what has to last for some ticks before it counts is told of at once.
             state = standing.coming or standing.state
-            value = "" if standing.value is None else f"{standing.value:g} {signal.unit}"
+            value = "" if standing.value is None else shown(standing.value, signal.unit)
             told = f"{signal.title}{_labels(reading.labels)}: {value or reading.why or 'not read'}"
             answers.append(ok(told) if state is State.OK else _MAKE[state](told, reading.why or signal.do))
         return worst(answers, f"{len(answers)} readings are as they should be")

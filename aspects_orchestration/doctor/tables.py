@@ -76,8 +76,11 @@ def batching(patient: Patient) -> Answer:
             f" GRANT SELECT ON system.part_log TO `{patient.address.user}`;",
         )
     try:
-        parts, median = patient.warehouse.row(
-            "rows_per_insert", database=settings.xapi_database, table=settings.raw_xapi_table
+        _, _, parts, median = patient.warehouse.row(
+            "monitoring/rows_per_insert",
+            now=patient.now,
+            database=settings.xapi_database,
+            table=settings.raw_xapi_table,
         )
     except WarehouseError as error:
         if "lacks the grant" not in error.what:

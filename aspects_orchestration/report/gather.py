@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final, Generic, TypeVar
 
-from aspects_orchestration.alerts.message import shown
 from aspects_orchestration.archive.seal import index_of
 from aspects_orchestration.archive.status import status_of
 from aspects_orchestration.drill.record import RecordedDay, last_drill
@@ -18,6 +17,7 @@ from aspects_orchestration.monitoring.rules import Rules
 from aspects_orchestration.monitoring.signals import SIGNALS
 from aspects_orchestration.monitoring.signals.tables import worry
 from aspects_orchestration.monitoring.watch import Look, Reader, look
+from aspects_orchestration.monitoring.words import shown
 from aspects_orchestration.settings import Settings
 from aspects_orchestration.tracking.catalog import at
 from aspects_orchestration.tracking.stores import S3Options

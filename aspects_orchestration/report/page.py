@@ -12,8 +12,8 @@ from typing import Final
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from aspects_orchestration.alerts.message import duration, moment, shown
 from aspects_orchestration.monitoring.model import State
+from aspects_orchestration.monitoring.words import duration, moment, shown
 from aspects_orchestration.report.charts import bars, picture
 from aspects_orchestration.report.gather import Report
 
