@@ -21,6 +21,33 @@ from aspects_orchestration.monitoring.watch import Look, Reader, look
 from aspects_orchestration.replay.result import utc_now
 from aspects_orchestration.settings import Settings, load_settings
 
+#: Five readings in a row tell growth, so that a queue is seen to grow after five minutes.
+_EVERY_S = 60
+
+
+def health_sensor(
+    name: str, readers_of: Callable[[Settings], Sequence[Reader]], *, description: str, none: str
+) -> dg.SensorDefinition:
+    """A health sensor, off until it is switched on; it starts no run.
+
+    Args:
+        name: of the sensor.
+        readers_of: whom to ask, for the settings in force.
+        description: for people.
+        none: why there may be nobody to ask.
+    """
+
+    @dg.sensor(
+        name=name,
+        minimum_interval_seconds=_EVERY_S,
+        default_status=dg.DefaultSensorStatus.STOPPED,
+        description=description,
+    )
+    def watch(context: dg.SensorEvaluationContext) -> dg.SensorResult:
+        return tick(context, readers_of, sensor=name, none=none)
+
+    return watch
+
 
 def tick(
     context: dg.SensorEvaluationContext,

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from pydantic import BeforeValidator, SecretStr
 
@@ -236,13 +236,8 @@ def lms_host_name(value: str) -> str:
 def root_url(value: str) -> str:
     """An http or https URL, without the slash at its end."""
     do = "give the address of the site's LMS, for instance https://lms.example.org"
-    try:
-        parts = urlsplit(value)
-        usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        usable = False
-        parts = urlsplit("")
-    if not usable or re.search(r"[\s\\<>\"{}|^`]", value):
+    parts = _http_parts(value)
+    if parts is None:
         raise ImpossibleValueError(f"{shown(value)} is not an http or https URL; {do}")
     if parts.username is not None or parts.query or parts.fragment or value.endswith(("?", "#")):
         raise ImpossibleValueError(f"carries a user, query or fragment, and goes into every statement; {do}")
@@ -251,17 +246,22 @@ def root_url(value: str) -> str:
 
 def web_url(value: str) -> str:
     """An http or https URL that people open, without the slash at its end."""
-    try:
-        parts = urlsplit(value)
-        usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        usable = False
-        parts = urlsplit("")
-    if not usable or re.search(r"[\s\\<>\"{}|^`]", value) or parts.username is not None or parts.query:
+    parts = _http_parts(value)
+    if parts is None or parts.username is not None or parts.query:
         raise ImpossibleValueError(
             f"{shown(value)} is not an address that a browser opens; give one such as http://127.0.0.1:3000"
         )
     return value.rstrip("/")
+
+
+def _http_parts(value: str) -> SplitResult | None:
+    """The parts of an http or https URL with a host; None if it is none."""
+    try:
+        parts = urlsplit(value)
+        usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return None
+    return parts if usable and not re.search(r"[\s\\<>\"{}|^`]", value) else None
 
 
 _BUCKETS = {"s3", "s3a", "s3n", "gs"}
