@@ -344,9 +344,6 @@ def test_a_password_is_not_sent_for_another_user(tmp_path: Path) -> None:
         ("CLICKHOUSE_SECURE_CONNECTION", "true"),
         ("CLICKHOUSE_ADMIN_USER", "eve"),
         ("CLICKHOUSE_ADMIN_PASSWORD", "different"),
-        ("ASPECTS_DAGSTER_URL", "ftp://dagster.example.org"),
-        ("ASPECTS_DAGSTER_URL", "https://user@dagster.example.org"),
-        ("ASPECTS_ALERTS_FILE", "/there/is/no/alerts.yaml"),
     ],
 )
 def test_a_url_and_pieces_that_differ_are_refused(name: str, value: str) -> None:
@@ -435,6 +432,9 @@ IMPOSSIBLE = [
     ("RALPH_HOST", "http://ralph:8100"),
     ("ASPECTS_VECTOR_HOST", "vector/health"),
     ("SUPERSET_HOST", "https://superset"),
+    ("ASPECTS_DAGSTER_URL", "ftp://dagster.example.org"),
+    ("ASPECTS_DAGSTER_URL", "https://user@dagster.example.org"),
+    ("ASPECTS_ALERTS_FILE", "/there/is/no/alerts.yaml"),
 ]
 
 
