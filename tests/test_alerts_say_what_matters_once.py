@@ -51,7 +51,7 @@ class Days:
         if self.takes(self.minute):
             self.told += [(self.minute, one) for one in alerts.waiting]
             alerts = after_delivery(alerts, [()] * len(alerts.waiting))
-        self.cursor = json.dumps({"standings": written(seen), "alerts": alerts.as_json()})
+        self.cursor = json.dumps({"standings": written(seen, before), "alerts": alerts.as_json()})
         self.minute += 1
 
     def run(self, minutes: int, **scripts: Script) -> Days:
@@ -171,6 +171,35 @@ def test_something_that_is_gone_is_over() -> None:
         shown = {"dead_queue_length": 5.0} if minute < 8 else {"clickhouse_lag": 60.0}
         days.tick(shown, {"backend": "xapi"} if minute < 8 else None)
     assert [title.partition(":")[0] for _, title in days.titles] == ["WARN", "Over"]
+
+
+NODE = {"disk": "default", "node": "ch-1"}
+
+
+@pytest.mark.parametrize("blind", [1, 2, 20])
+def test_looks_that_fail_end_no_incident_and_begin_none_anew(blind: int) -> None:
+    days = Days()
+    for minute in range(60):
+        read_it = not 10 <= minute < 10 + blind
+        bad = 4 <= minute < 40
+        days.tick(
+            {"clickhouse_disk_free": (0.01 if bad else 0.5) if read_it else None}, NODE if read_it else None
+        )
+    named = "Free space of a disk (disk default, node ch-1)"
+    told = [(5, f"CRITICAL: {named}: 1%"), (41, f"OK again: {named}: 50%")]
+    if blind > 5:
+        told[1:1] = [
+            (15, "UNKNOWN: Free space of a disk: cannot be read"),
+            (30, "Can be read again: Free space of a disk"),
+        ]
+    assert days.titles == told
+
+
+def test_a_counter_that_could_not_be_read_for_a_while_has_lost_nothing() -> None:
+    days = Days()
+    for value in (7.0, 7.0, None, 9.0):
+        days.tick({"clickhouse_rejected_inserts": value}, None if value is None else {"node": "ch-1"})
+    assert [title.partition(":")[0] for _, title in days.titles] == ["WARN"]
 
 
 EPISODES = st.lists(st.tuples(st.integers(1, 40), st.integers(1, 40)), min_size=1, max_size=8)

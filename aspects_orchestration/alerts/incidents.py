@@ -19,6 +19,7 @@ from aspects_orchestration.alerts.message import (
     ended,
     kind_of,
     opened,
+    readable,
     recovered,
     reminder,
     together,
@@ -146,9 +147,14 @@ def follow(seen: Look, kept: Kept, rules: Rules, where: Where) -> Kept:
             incidents[key] = replace(incident, told_at=now, told=incident.told + 1)
             again.append(reminder(one, where))
     for key in [one for one in incidents if one not in seen.readings]:
-        if rules.in_maintenance(_signal_of(key), now) or _hidden(key, seen):
+        signal = _signal_of(key)
+        if rules.in_maintenance(signal, now) or seen.hides(key):
             continue
-        over.append(ended(key, incidents.pop(key).since, now, where))
+        began = incidents.pop(key).since
+        if any(one.signal == signal for one in seen.readings.values()) and key == signal:
+            over.append(readable(SIGNALS[signal], began, now, where))
+        else:
+            over.append(ended(key, began, now, where))
     worst = max((one.standing.state for one in told.values()), key=lambda one: one.rank, default=State.OK)
     new = [
         *_grouped("incidents", kind_of(worst), begun, rules, where),
@@ -188,14 +194,6 @@ def _told(seen: Look, rules: Rules) -> dict[str, Told]:
 
 def _is_due(one: Told, after: timedelta) -> bool:
     return one.standing.state is State.UNKNOWN and one.reading.taken_at - one.standing.since >= after
-
-
-def _hidden(key: str, seen: Look) -> bool:
-    """Whether it cannot be told if something that was measured by label is still there: none of them could be read."""
-    return any(
-        one.signal == _signal_of(key) and one.value is None and not one.labels
-        for one in seen.readings.values()
-    )
 
 
 def _signal_of(key: str) -> str:

@@ -126,11 +126,21 @@ def reminder(told: Told, where: Where) -> Message:
 
 def recovered(told: Told, began: datetime, where: Where) -> Message:
     """Something is good again."""
-    at = told.reading.taken_at
+    # Not the reading's time: after maintenance what became good in it is told late.
+    at = max(told.standing.since, began)
     return Message(
         "success",
         _title(where, f"OK again: {told.named}: {told.value}"),
-        f"It lasted {duration(at - began)}, from {moment(began)} to {moment(at)}.\n{where.signal(told.signal.name)}",
+        f"{_lasted(began, at)}\n{where.signal(told.signal.name)}",
+    )
+
+
+def readable(signal: Signal, began: datetime, now: datetime, where: Where) -> Message:
+    """Of a signal that is measured by label nothing could be read, and now it can."""
+    return Message(
+        "success",
+        _title(where, f"Can be read again: {signal.title}"),
+        f"{_lasted(began, now)}\n{where.signal(signal.name)}",
     )
 
 
@@ -174,6 +184,10 @@ def _message(told: Told, where: Where, title: str) -> Message:
         lines.append(f"What to do: {told.signal.do}")
     lines.append(where.signal(told.signal.name))
     return Message(kind_of(standing.state), _title(where, title), "\n".join(lines)[:_TEXT])
+
+
+def _lasted(began: datetime, ended: datetime) -> str:
+    return f"It lasted {duration(ended - began)}, from {moment(began)} to {moment(ended)}."
 
 
 def _title(where: Where, text: str) -> str:

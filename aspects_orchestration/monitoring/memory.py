@@ -13,18 +13,27 @@ from aspects_orchestration.monitoring.watch import Look
 _ALL: Final = 200
 
 
-def written(look: Look) -> dict[str, object]:
-    """How signals stand after a look, as JSON-ready values by key."""
-    all_of_them = len(look.standings) <= _ALL
+def written(look: Look, before: Mapping[str, Standing]) -> dict[str, object]:
+    """How signals stand after a look, as JSON-ready values by key.
+
+    Args:
+        look: the newest.
+        before: how they stood before it. What could not be seen this time, because nothing of its signal could be read,
+            stands as it stood: one look that failed must not make an incident begin anew.
+    """
+    hidden = {key: standing for key, standing in before.items() if look.hides(key)}
+    standings = {**hidden, **look.standings}
+    all_of_them = len(standings) <= _ALL
     return {
         key: standing.as_json()
-        for key, standing in look.standings.items()
-        if all_of_them or not _is_plainly_well(look.readings[key].signal, standing)
+        for key, standing in standings.items()
+        if all_of_them or not _is_plainly_well(key.partition("{")[0], standing)
     }
 
 
 def _is_plainly_well(signal: str, standing: Standing) -> bool:
-    return standing.state is State.OK and standing.coming is None and SIGNALS[signal].rule.of == "value"
+    of = SIGNALS[signal].rule.of if signal in SIGNALS else "value"
+    return standing.state is State.OK and standing.coming is None and of == "value"
 
 
 def read(stored: object) -> dict[str, Standing]:

@@ -75,6 +75,15 @@ class Look:
     changes: tuple[Change, ...]
     took_ms: float
 
+    def hides(self, key: str) -> bool:
+        """Whether a key is missing only because nothing of its signal could be read, so that it is not known what is there.
+
+        Args:
+            key: of a reading, with labels.
+        """
+        of_all = self.readings.get(key.partition("{")[0])
+        return key not in self.readings and of_all is not None and of_all.value is None
+
     def worst(self, signal: str) -> Standing | None:
         """How a signal stands where it stands worst; None if it was not read."""
         of_it = [self.standings[key] for key, reading in self.readings.items() if reading.signal == signal]

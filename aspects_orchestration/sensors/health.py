@@ -77,14 +77,17 @@ def tick(
     kept = Kept.from_json(cursor.get("alerts"))
     if settings.alert_urls:
         readers = [*readers, _delivery(kept, sensor)]
-    seen = look(readers, rules=rules, before=read(cursor.get("standings")), now=now)
+    before = read(cursor.get("standings"))
+    seen = look(readers, rules=rules, before=before, now=now)
     for change in seen.changes:
         context.log.warning(f"{change.key}: {change.after.state}. {change.after.why}".rstrip())
     kept = told(settings, follow(seen, kept, rules, where_of(settings)), say=context.log.warning)
     return dg.SensorResult(
         skip_reason=summary(seen),
         asset_events=observations(seen),
-        cursor=json.dumps({"standings": written(seen), "alerts": kept.as_json()}, separators=(",", ":")),
+        cursor=json.dumps(
+            {"standings": written(seen, before), "alerts": kept.as_json()}, separators=(",", ":")
+        ),
     )
 
 
