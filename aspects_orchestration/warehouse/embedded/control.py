@@ -38,6 +38,7 @@ ENGINE_SERIES = "26.9"
 
 _COMMAND = "python -m aspects_orchestration.warehouse.server"
 _POLL_S = 0.05
+_ASK_AGAIN_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -295,13 +296,16 @@ def _start(
 
 def _stop(place: Place, deadline: _Deadline) -> bool:
     asked: Holder | None = None
+    asked_at = 0.0
     while (holder := place.holder()) is not None:
         if holder.is_elsewhere:
             raise _elsewhere(place, holder)
-        if holder != asked and _is_daemon(holder.pid):
+        # Asked again: while a server starts, the engine has handlers of its own for a moment, which swallow a signal.
+        due = holder != asked or time.monotonic() - asked_at > _ASK_AGAIN_S
+        if due and _is_daemon(holder.pid):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(holder.pid, signal.SIGTERM)
-            asked = holder
+            asked, asked_at = holder, time.monotonic()
         if deadline.has_passed:
             raise _not_stopped(place, holder, deadline.timeout_s)
         time.sleep(_POLL_S)
