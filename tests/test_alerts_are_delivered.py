@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import logging
+import socket
+import threading
 import time
 from collections.abc import Iterator
 
@@ -14,7 +17,8 @@ from services.receivers import SECRET, Hook, mail_server, web_hook
 from services.site import Site
 
 from aspects_orchestration.alerts.__main__ import main
-from aspects_orchestration.alerts.deliver import deliver, targets
+from aspects_orchestration.alerts.deliver import all_readable, deliver, targets
+from aspects_orchestration.alerts.incidents import Kept, after_delivery
 from aspects_orchestration.alerts.message import Message
 from aspects_orchestration.errors import SettingsError
 from aspects_orchestration.sensors.clickhouse_health import clickhouse_health
@@ -69,10 +73,47 @@ def test_who_hangs_holds_nobody_up_and_who_is_gone_is_told_as_such(hook: Hook) -
     assert deliver(targets([SecretStr(mail)]), [FIRST]) == [("1 (E-Mail)",)]
 
 
-def test_a_url_that_apprise_does_not_know_is_refused_without_showing_it() -> None:
-    with pytest.raises(SettingsError, match="URL number 2") as refused:
-        targets([SecretStr("json://127.0.0.1:1"), SecretStr(f"nosuch://user:{SECRET}@host")])
-    assert SECRET not in str(refused.value)
+def test_who_is_slower_than_a_tick_is_told_once(hook: Hook) -> None:
+    to = targets([SecretStr(hook.url)])
+    hook.answers.clear()
+    for _ in range(3):
+        assert deliver(to, [FIRST, SECOND], deadline_s=0.2) == [("1 (JSON)",), ("1 (JSON)",)]
+    hook.answers.set()
+    (sending,) = [one for one in threading.enumerate() if one.name == "alert to 1 (JSON)"]
+    sending.join()
+    assert deliver(to, [FIRST, SECOND]) == [(), ()]
+    assert hook.titles == [FIRST.title, SECOND.title]
+
+
+def test_a_message_that_is_always_refused_does_not_hold_up_the_others_for_ever(hook: Hook) -> None:
+    to, kept = targets([SecretStr(hook.url)]), Kept(waiting=(FIRST, SECOND))
+    hook.refuses = FIRST.title
+    ticks = 0
+    while len(kept.waiting) == 2 and ticks < 100:
+        kept, ticks = after_delivery(kept, deliver(to, kept.waiting)), ticks + 1
+    assert ticks == 11
+    assert hook.titles == [SECOND.title]
+    assert [one.title for one in kept.waiting] == [FIRST.title], "it is tried again, and shown as waiting"
+
+
+def test_no_log_has_a_secret_however_much_is_logged(hook: Hook, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    to = targets([SecretStr(hook.url)])
+    assert deliver(to, [FIRST]) == [()]
+    hook.status = 500
+    assert deliver(to, [FIRST]) == [("1 (JSON)",)]
+    assert SECRET not in caplog.text + repr(to)
+
+
+def test_a_url_that_apprise_does_not_know_is_refused_without_showing_it_and_silences_nobody_else(
+    hook: Hook,
+) -> None:
+    to = targets([SecretStr(f"nosuch://user:{SECRET}@host"), SecretStr(hook.url)])
+    with pytest.raises(SettingsError, match="URL number 1") as refused:
+        all_readable(to)
+    assert deliver(to, [FIRST]) == [("1 (unreadable URL)",)]
+    assert hook.titles == [FIRST.title]
+    assert SECRET not in str(refused.value) + repr(to)
 
 
 # --- in a sensor ------------------------------------------------------------------------------------------------------
@@ -121,6 +162,25 @@ def test_a_clickhouse_that_is_down_is_told_of_and_that_it_is_up_again(
     tick()
     assert hook.titles[1:] == ["local.openedx.io: OK again: ClickHouse answers: yes"]
     assert SECRET not in caplog.text + json.dumps(hook.got)
+
+
+def test_a_tick_is_short_though_clickhouse_and_the_web_hook_hang(
+    site: Site, hook: Hook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    environment(site, hook, monkeypatch)
+    hook.answers.clear()
+    with socket.create_server(("127.0.0.1", 0)) as silent, dg.DagsterInstance.ephemeral() as instance:
+        url = f"http://operator:{SECRET}@127.0.0.1:{silent.getsockname()[1]}"
+        monkeypatch.setenv("ASPECTS_CLICKHOUSE_URL", url)
+        started = time.monotonic()
+        cursor = None
+        for _ in range(2):
+            result = clickhouse_health()(dg.build_sensor_context(instance=instance, cursor=cursor))
+            assert isinstance(result, dg.SensorResult)
+            cursor = result.cursor
+        assert time.monotonic() - started < 2 * 10
+    (waiting,) = json.loads(cursor or "{}")["alerts"]["waiting"]
+    assert waiting["left"] == ["1 (JSON)"]
 
 
 def test_failed_runs_are_told_of_once_with_what_is_safe_to_say(

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from datetime import timedelta
 
-from aspects_orchestration.alerts.deliver import deliver, targets
+from aspects_orchestration.alerts.deliver import all_readable, deliver, targets
 from aspects_orchestration.alerts.message import (
     Message,
     Told,
@@ -49,6 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 do="Set it to Apprise URLs by comma (docs/alerts.md).",
             )
         to = targets(settings.alert_urls)
+        all_readable(to)
     except AspectsError as error:
         sys.stderr.write(f"{error}\n")
         return 1

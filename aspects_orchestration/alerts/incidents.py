@@ -179,7 +179,9 @@ def after_delivery(kept: Kept, left: Sequence[tuple[str, ...]]) -> Kept:
     return replace(
         kept,
         waiting=tuple(
-            replace(one, left=names) for one, names in zip(kept.waiting, left, strict=True) if names
+            replace(one, left=names, tried=one.tried + 1)
+            for one, names in zip(kept.waiting, left, strict=True)
+            if names
         ),
     )
 

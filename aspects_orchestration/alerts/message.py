@@ -34,16 +34,18 @@ class Message:
         title: one line.
         text: plain text. No secrets, no personal data.
         left: names of the targets that have not got it yet; None: none of them was tried yet.
+        tried: how often it was.
     """
 
     kind: Kind
     title: str
     text: str
     left: tuple[str, ...] | None = None
+    tried: int = 0
 
     def as_json(self) -> dict[str, Any]:
         """As JSON-ready values."""
-        return {name: value for name, value in vars(self).items() if value is not None}
+        return {name: value for name, value in vars(self).items() if value is not None and value != 0}
 
     @staticmethod
     def from_json(stored: Mapping[str, Any]) -> Message:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from urllib.parse import urlsplit
 
-from aspects_orchestration.alerts.deliver import deliver, targets
+from aspects_orchestration.alerts.deliver import DEADLINE_S, deliver, targets
 from aspects_orchestration.alerts.incidents import Kept, after_delivery
 from aspects_orchestration.alerts.message import Message, Where
-from aspects_orchestration.errors import AspectsError
 from aspects_orchestration.settings import Settings
 
 Say = Callable[[str], None]
@@ -19,13 +18,14 @@ def where_of(settings: Settings) -> Where:
     return Where(urlsplit(settings.lms_root_url).hostname or "Aspects", settings.dagster_url)
 
 
-def told(settings: Settings, kept: Kept, *, say: Say) -> Kept:
+def told(settings: Settings, kept: Kept, *, say: Say, deadline_s: float = DEADLINE_S) -> Kept:
     """Send what waits.
 
     Args:
         settings: of the site; without ASPECTS_ALERT_URLS nothing is sent, and nothing waits.
         kept: with the messages.
         say: told which target did not take a message.
+        deadline_s: in seconds, for all of it.
 
     Returns:
         With the messages that still wait.
@@ -34,17 +34,13 @@ def told(settings: Settings, kept: Kept, *, say: Say) -> Kept:
         return kept
     if not settings.alert_urls:
         return Kept(kept.incidents)
-    try:
-        to = targets(settings.alert_urls)
-    except AspectsError as error:
-        say(f"no alert is sent: {error}")
-        return kept
+    to = targets(settings.alert_urls)
     names = {one.name for one in to}
-    left = deliver(to, kept.waiting)
+    left = deliver(to, kept.waiting, deadline_s=deadline_s)
     for message, of_message in zip(kept.waiting, left, strict=True):
         if of_message:
             say(
-                f"not delivered to {', '.join(of_message)}, and tried again at the next tick: {message.title}"
+                f"not taken yet by {', '.join(of_message)}, and tried again at the next tick: {message.title}"
             )
     # Of a target that is no longer in the settings nothing waits.
     return after_delivery(kept, [tuple(name for name in one if name in names) for one in left])

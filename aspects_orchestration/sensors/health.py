@@ -6,6 +6,7 @@ A tick never fails because a service is down: what cannot be read is a state of 
 import json
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from typing import Final
 
 import dagster as dg
 
@@ -21,6 +22,10 @@ from aspects_orchestration.monitoring.watch import Look, Reader, look
 from aspects_orchestration.replay.result import utc_now
 from aspects_orchestration.settings import Settings, load_settings
 
+#: For a look and telling of it; a tick takes no longer than 10 s.
+_TICK_S: Final = 9.0
+#: For telling after a look that took all its time: who takes longer is heard of at the next tick.
+_AT_LEAST_S: Final = 1.0
 #: Five readings in a row tell growth, so that a queue is seen to grow after five minutes.
 _EVERY_S = 60
 
@@ -81,7 +86,12 @@ def tick(
     seen = look(readers, rules=rules, before=before, now=now)
     for change in seen.changes:
         context.log.warning(f"{change.key}: {change.after.state}. {change.after.why}".rstrip())
-    kept = told(settings, follow(seen, kept, rules, where_of(settings)), say=context.log.warning)
+    kept = told(
+        settings,
+        follow(seen, kept, rules, where_of(settings)),
+        say=context.log.warning,
+        deadline_s=max(_TICK_S - seen.took_ms / 1000, _AT_LEAST_S),
+    )
     return dg.SensorResult(
         skip_reason=summary(seen),
         asset_events=observations(seen),

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from email import message_from_bytes
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from uuid import uuid4
 
 from aiosmtpd.controller import Controller
 
@@ -20,12 +21,21 @@ SECRET = "s3cr3t-of-the-hook"
 
 @dataclass
 class Hook:
-    """A web hook: what it was sent, and how it answers."""
+    """A web hook: what it was sent, and how it answers.
+
+    Attributes:
+        url: for Apprise, with secrets in it.
+        got: what it took, as JSON.
+        status: of its answers.
+        answers: while it is not set, nobody is answered.
+        refuses: the title of a message that it never takes.
+    """
 
     url: str = ""
     got: list[dict[str, Any]] = field(default_factory=list)
     status: int = 200
     answers: threading.Event = field(default_factory=threading.Event)
+    refuses: str = ""
 
     @property
     def titles(self) -> list[str]:
@@ -42,10 +52,12 @@ def web_hook() -> Iterator[Hook]:
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
+            message = json.loads(body)
+            status = 400 if message["title"] == hook.refuses else hook.status
+            if status == 200:
+                hook.got.append(message)
             hook.answers.wait(30)
-            if hook.status == 200:
-                hook.got.append(json.loads(body))
-            self.send_response(hook.status)
+            self.send_response(status)
             self.send_header("Content-Length", "0")
             self.end_headers()
 
@@ -55,7 +67,8 @@ def web_hook() -> Iterator[Hook]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    hook.url = f"json://operator:{SECRET}@127.0.0.1:{server.server_port}/alerts"
+    # A path that no other hook has: ports come again, and what was sent to one must not pass for sent to another.
+    hook.url = f"json://operator:{SECRET}@127.0.0.1:{server.server_port}/{SECRET}-path/{uuid4()}"
     try:
         yield hook
     finally:
