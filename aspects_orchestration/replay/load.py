@@ -27,7 +27,7 @@ from aspects_orchestration.tracking.catalog import HOUR_MICROS
 from aspects_orchestration.tracking.quarantine import MISSING_REPORT, REPLAYED, SUMMARY
 from aspects_orchestration.tracking.stores import S3Options, open_store
 from aspects_orchestration.warehouse import rebuild, views
-from aspects_orchestration.warehouse.client import Warehouse, parameter_batches
+from aspects_orchestration.warehouse.client import Warehouse, parameter_batches, with_retries
 from aspects_orchestration.warehouse.lock import Lock, locked
 from aspects_orchestration.warehouse.merges import wait_for_all_merges
 from aspects_orchestration.warehouse.publish import PublishPlan, Slice, Target, plan_publish, publish
@@ -76,6 +76,10 @@ class _Load:
     @property
     def quarantine(self) -> str:
         return f"{quarantine_folder(self.settings, self.plan.request.month)}/{self.plan.load}"
+
+    def run_again(self, name: str, **given: Any) -> None:
+        """Run a statement that comes to the same when it is sent twice, so that a restart of the server ends no load."""
+        with_retries(lambda: self.warehouse.run(name, **given))
 
     def reading(self) -> Reading:
         """A reading of the plan's files that stages and quarantines, or, for a dry run, neither."""
@@ -202,9 +206,9 @@ def _prepare_staging(load: _Load, reading: Reading) -> None:
         load.say(f"dropping {staging.database}.{name}, left by a load that ended early")
         _drop_staging(load, Staging(staging.database, name))
     if staging.table not in tables:
-        load.warehouse.run("table_drop", database=staging.database, table=staging.progress_table)
-        load.warehouse.run("staging_create", database=staging.database, table=staging.table)
-    load.warehouse.run("progress_create", database=staging.database, table=staging.progress_table)
+        load.run_again("table_drop", database=staging.database, table=staging.progress_table)
+        load.run_again("staging_create", database=staging.database, table=staging.table)
+    load.run_again("progress_create", database=staging.database, table=staging.progress_table)
     _read_progress(load, reading)
 
 
@@ -218,7 +222,7 @@ def _read_progress(load: _Load, reading: Reading) -> None:
         # Progress first: if this is cut off, the statements are read again, and staged twice is staged once.
         for table in (staging.progress_table, staging.table):
             for files in parameter_batches(sorted(stale)):
-                load.warehouse.run(
+                load.run_again(
                     "staging_forget",
                     database=staging.database,
                     table=table,
@@ -234,7 +238,7 @@ def _read_progress(load: _Load, reading: Reading) -> None:
 
 def _drop_staging(load: _Load, staging: Staging) -> None:
     for name in (staging.table, staging.progress_table):
-        load.warehouse.run("table_drop", database=staging.database, table=name)
+        load.run_again("table_drop", database=staging.database, table=name)
 
 
 # --- publishing --------------------------------------------------------------------------------------------------
@@ -350,7 +354,7 @@ def _remember(
 ) -> None:
     target = load.target
     record = _record(load, counted)
-    load.warehouse.run(
+    load.run_again(
         "expected_ids_insert",
         database=target.staging_database,
         table="expected_ids",
@@ -363,7 +367,7 @@ def _remember(
     account = _result(load, reading, read_s=0, published=published).as_json()
     account[views.BEHIND] = behind
     remember_load(load.warehouse, target.staging_database, replace(record, account=account))
-    load.warehouse.run(
+    load.run_again(
         "expected_ids_forget",
         database=target.staging_database,
         target=record.target,

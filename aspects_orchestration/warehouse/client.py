@@ -25,8 +25,12 @@ T = TypeVar("T")
 _RECEIVE_TIMEOUT_S = 3600
 #: Escapes may double it.
 _PARAMETER_BYTES = 50_000
+#: A server that restarts is away for less, in seconds.
+_RESTART_S = 60.0
 _CODE = re.compile(r"(?:code:?\s*|Code:\s*)(\d+)", re.IGNORECASE)
 _MISSING_GRANT = re.compile(r"the grant (.+? ON [^\s,;]+)")
+#: What Python's ssl says of a certificate that it refuses: OpenSSL's reason, without the place in its source.
+_REFUSED_CERTIFICATE = re.compile(r"certificate verify failed: (.+?)(?:\s*\(_ssl|['\"]\)|$)")
 
 #: ClickHouse error codes (src/Common/ErrorCodes.cpp of ClickHouse) that an operator can act upon.
 _ADVICE = {
@@ -49,6 +53,21 @@ _RUN_AGAIN = "Look at the server's log, then run again: nothing is inserted twic
 _UNREACHABLE = (
     "Check that ClickHouse runs and that CLICKHOUSE_HOST, CLICKHOUSE_PORT (HTTP: 8123, or 8443 with TLS) and"
     " CLICKHOUSE_SECURE_CONNECTION, or ASPECTS_CLICKHOUSE_URL, are right; then run again."
+)
+#: What to do about a certificate that is refused, by words of OpenSSL's reason.
+_CERTIFICATE_ADVICE = {
+    "expired": "Have the server's certificate renewed, then run again.",
+    "not yet valid": "Set this machine's clock, or the server's, whichever is wrong, then run again.",
+    "not valid for": "Name the host by a name that its certificate carries, in ASPECTS_CLICKHOUSE_URL or CLICKHOUSE_HOST, or"
+    " have one made for this name.",
+}
+_UNKNOWN_AUTHORITY = (
+    "If it is your site's own, name the file of the authority that signed it in CLICKHOUSE_CA_CERT (or ?ca_cert=/path in"
+    " ASPECTS_CLICKHOUSE_URL); if it is not, somebody stands between you and the server."
+)
+_NOT_TLS = (
+    "That port does not speak TLS: name the port that does (8443; 443 or 8443 on ClickHouse Cloud), or use http and"
+    " CLICKHOUSE_SECURE_CONNECTION=false where the way to the server is your own."
 )
 
 
@@ -137,16 +156,21 @@ class Warehouse:
     ) -> list[tuple[Any, ...]]:
         """All rows of a statement; see `rows`."""
 
+        texts = None if listed is None else list(listed)
+
         def send() -> list[tuple[Any, ...]]:
             result = self.client().query(
                 statement.sql,
                 parameters=dict(statement.parameters),
                 settings=self._settings(step),
-                external_data=None if listed is None else _table_of(listed),
+                external_data=None if texts is None else _table_of(texts),
             )
             return [tuple(row) for row in result.result_rows]
 
-        return answered(send, self.address)
+        # It answered before: it restarts, or a balancer hung up. To ask once more changes nothing. One that never
+        # answered is told of at once, and whoever has little patience has asked for an answer now.
+        known = getattr(self._local, "client", None) is not None and self.patience == Patience()
+        return with_retries(lambda: answered(send, self.address), for_s=_RESTART_S if known else 0)
 
     def row(self, name: str, *, step: str = "", **parameters: object) -> tuple[Any, ...]:
         """The one row of `sql/<name>.sql`."""
@@ -374,6 +398,15 @@ def _explained(message: str, address: ClickHouseAddress, operational: bool) -> W
     found = _CODE.search(message)
     code = int(found[1]) if found else None
     if code is None:
+        certificate = _REFUSED_CERTIFICATE.search(message)
+        if certificate:
+            reason = certificate[1].rstrip("., ")
+            advice = next(
+                (do for words, do in _CERTIFICATE_ADVICE.items() if words in reason), _UNKNOWN_AUTHORITY
+            )
+            return WarehouseError(f"{where} shows a certificate that is refused: {reason}", do=advice)
+        if "WRONG_VERSION_NUMBER" in message:
+            return WarehouseError(f"{where} does not answer in TLS", do=_NOT_TLS)
         kind = UnreachableError if operational else WarehouseError
         return kind(f"{where} does not answer: {_first_line(message)}", do=_UNREACHABLE)
     if code == 497:

@@ -207,8 +207,11 @@ def unfinished_loads(
 
 def end_unfinished(warehouse: Warehouse, database: str, target: str, month: str) -> None:
     """Say of other loads of a month that were cut off that they are looked after."""
-    warehouse.run(
-        "runs_end_unfinished", database=database, target=target, month=month, run_id=warehouse.run_id
+    # What is written replaces what was written before: sending twice does no harm.
+    with_retries(
+        lambda: warehouse.run(
+            "runs_end_unfinished", database=database, target=target, month=month, run_id=warehouse.run_id
+        )
     )
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 from services.site import Site
 
 # Without SQL SECURITY, as dbt makes them: the inserting user then needs SELECT on what a chained view reads.
@@ -23,23 +26,30 @@ FROM reporting.by_event GROUP BY emission_time, verb
 """
 
 
-def chain_views(site: Site) -> None:
+#: Rows of the raw table, different ids in it, rows behind the first view, events counted behind the second.
+COUNTS = (
+    "SELECT (SELECT count() FROM xapi.xapi_events_all), (SELECT uniqExact(event_id) FROM xapi.xapi_events_all),"
+    " (SELECT count() FROM reporting.by_event), (SELECT sum(events) FROM reporting.by_day)"
+)
+
+
+def chain_views(site: Site, *, command: Callable[[str], object] | None = None) -> None:
     """Put a view behind the raw table, and a second one behind the first.
 
     Neither target removes what comes twice: a statement that is inserted twice is counted twice.
+
+    Args:
+        site: whose tables are made if they are not there.
+        command: runs a statement as administrator; the embedded server's does if none is given.
     """
     site.warehouse()
     for statement in _CREATE.split(";"):
-        site.sql(statement, admin=True)
+        (command or partial(site.sql, admin=True))(statement)
 
 
 def counts(site: Site) -> tuple[int, int, int, int]:
-    """Rows of the raw table, different ids in it, rows behind the first view, events counted behind the second."""
-    found = site.sql(
-        "SELECT (SELECT count() FROM xapi.xapi_events_all), (SELECT uniqExact(event_id) FROM xapi.xapi_events_all),"
-        " (SELECT count() FROM reporting.by_event), (SELECT sum(events) FROM reporting.by_day) FORMAT TSV",
-        admin=True,
-    )
+    """What `COUNTS` asks, of the site's embedded server."""
+    found = site.sql(f"{COUNTS} FORMAT TSV", admin=True)
     raw, ids, behind, counted = map(int, found.split())
     return raw, ids, behind, counted
 
