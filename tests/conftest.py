@@ -4,6 +4,7 @@ import os
 
 from hypothesis import settings
 from services.mariadb import lms, lms_sqlite, mariadb
+from services.postgres import postgres
 from services.ralph import ralph_program, stopped_ralphs
 from services.seaweedfs import s3, s3_server
 from services.site import shared_folder, shared_site, site
@@ -11,7 +12,7 @@ from services.theirs import theirs
 from services.valkey import own_valkey, valkey, valkey_server
 
 __all__ = ["lms", "lms_sqlite", "mariadb", "s3", "s3_server", "shared_folder", "shared_site", "site"]
-__all__ += ["own_valkey", "ralph_program", "stopped_ralphs", "theirs", "valkey", "valkey_server"]
+__all__ += ["own_valkey", "postgres", "ralph_program", "stopped_ralphs", "theirs", "valkey", "valkey_server"]
 
 # The same examples in every run; a search for new ones is `HYPOTHESIS_PROFILE=search`.
 settings.register_profile("same", derandomize=True, database=None)

@@ -11,6 +11,7 @@ import dagster as dg
 import pytest
 from playwright.sync_api import Page, sync_playwright
 from services.mariadb import free_port
+from services.seaweedfs import S3Server
 from services.site import Site
 from services.web import require_chromium
 
@@ -108,22 +109,17 @@ def test_nothing_that_comes_from_elsewhere_is_markup() -> None:
     assert "<img" not in html
     assert "&lt;script&gt;alert(1)" in html
     assert "{{ 7*7 }}" in html
-    table = markdown(made(HOSTILE), Path("/x"))
+    table = markdown(made(HOSTILE), "/x")
     assert "<script" not in table
     assert all(line.replace("\\|", "").count("|") == 5 for line in table.splitlines() if line.startswith("|"))
 
 
-def test_it_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = write("first", tmp_path)
-
-    def full(*_: object, **__: object) -> int:
-        raise OSError(28, "No space left on device")
-
-    with monkeypatch.context() as patched:
-        patched.setattr(Path, "write_text", full)
-        with pytest.raises(OSError, match="No space"):
-            write("second", tmp_path)
-    assert path.read_text() == "first"
+def test_it_is_written_where_the_setting_says(s3: S3Server) -> None:
+    uri = write("<html>", f"{s3.uri}/report/", S3Options())
+    assert uri == f"{s3.uri}/report/operator_report.html"
+    found = s3.client().get_object(Bucket=s3.bucket, Key=f"{s3.prefix}/report/operator_report.html")
+    assert found["ContentType"] == "text/html", "a browser shows it instead of saving it"
+    assert found["Body"].read() == b"<html>"
 
 
 # --- in a browser -----------------------------------------------------------------------------------------------------
@@ -132,7 +128,7 @@ def test_it_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.M
 @pytest.fixture(params=[(360, "dark"), (360, "light"), (1100, "dark"), (1100, "light")], ids=str)
 def shown(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Page, list[str], list[str]]]:
     width, scheme = request.param
-    path = write(page(made("a_very_long_name_without_any_space_" * 8)), tmp_path)
+    path = Path(write(page(made("a_very_long_name_without_any_space_" * 8)), str(tmp_path), S3Options()))
     asked: list[str] = []
     said: list[str] = []
     with sync_playwright() as playwright:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 
 import dagster as dg
 
@@ -32,7 +31,7 @@ def operator_report() -> dg.AssetsDefinition:
         group_name=GROUP,
         kinds={"clickhouse"},
         description="State of every signal, lag and volume of a week, months, archive, drills and slow queries, on one page:"
-        " a file in ASPECTS_HOME that needs no network, and in short here. Looks only.",
+        " a file in ASPECTS_REPORT that needs no network, and in short here. Looks only.",
     )
     def report_to_operators(
         context: dg.AssetExecutionContext, clickhouse: ClickHouseResource, log_storage: LogStorageResource
@@ -51,20 +50,20 @@ def operator_report() -> dg.AssetsDefinition:
             )
         except AspectsError as error:
             raise dg.Failure(description=str(error), allow_retries=False) from None
-        path = write(page(found), settings.home)
+        path = write(page(found), settings.report_uri, log_storage.s3())
         context.log.info(f"{found.worst.upper()}: {path}")
         return dg.MaterializeResult(metadata=report_metadata(found, path))
 
     return report_to_operators
 
 
-def report_metadata(found: Report, path: Path) -> dict[str, dg.MetadataValue | int | float | str]:
+def report_metadata(found: Report, path: str) -> dict[str, dg.MetadataValue | int | float | str]:
     """What the asset shows: the report in short, where the page is, and figures to follow over time."""
     by_state = {state: sum(one.state is state for one in found.rows) for state in State}
     return {
         "report": dg.MetadataValue.md(markdown(found, path)),
         "week": dg.MetadataValue.md(inline_picture(week(found), "lag and statements by hour, of a week")),
-        "page": dg.MetadataValue.path(str(path)),
+        "page": dg.MetadataValue.path(path),
         "state": found.worst.value,
         **{f"signals_{state}": count for state, count in by_state.items()},
         "look_ms": round(found.took_ms, 1),

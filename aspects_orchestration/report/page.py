@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from datetime import timedelta
 from importlib.metadata import PackageNotFoundError, version
@@ -16,6 +15,7 @@ from aspects_orchestration.monitoring.model import State
 from aspects_orchestration.monitoring.words import duration, moment, shown
 from aspects_orchestration.report.charts import bars, picture
 from aspects_orchestration.report.gather import Report
+from aspects_orchestration.tracking.stores import S3Options, open_store
 
 _HOUR_US: Final = 3_600_000_000
 _NAME: Final = "operator_report.html"
@@ -64,7 +64,7 @@ def week(report: Report) -> bytes:
     return picture(report.lag, report.volume.value or {}, *_hours(report))
 
 
-def markdown(report: Report, path: Path) -> str:
+def markdown(report: Report, path: str) -> str:
     """The report in few words, for the UI: what is bad, and where the page is."""
     lines = [f"**{report.worst.upper()}**: {counts(report)}. The page: `{path}`", ""]
     bad = [one for one in report.rows if one.state is not State.OK]
@@ -77,23 +77,21 @@ def markdown(report: Report, path: Path) -> str:
     return "\n".join(lines)
 
 
-def write(html: str, home: Path) -> Path:
+def write(html: str, prefix: str, s3: S3Options) -> str:
     """Put the page where it is looked for, whole or not at all.
 
     Args:
         html: the page.
-        home: ASPECTS_HOME.
+        prefix: ASPECTS_REPORT.
+        s3: how to reach S3.
 
     Returns:
-        Its path.
+        Its path or URI.
     """
-    folder = home / "report"
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    path = folder / _NAME
-    beside = path.with_suffix(f".{os.getpid()}.part")
-    beside.write_text(html, encoding="utf-8")
-    beside.replace(path)
-    return path
+    store = open_store(prefix, s3=s3, setting="ASPECTS_REPORT")
+    uri = f"{prefix.rstrip('/')}/{_NAME}"
+    store.put(uri, html.encode())
+    return uri.removeprefix("file://")
 
 
 def _hours(report: Report) -> tuple[int, int]:

@@ -246,6 +246,18 @@ class Given(BaseSettings):
         "URI prefix for lines that could not be loaded.",
         "<ASPECTS_TRACKING_LOG_ARCHIVE>/quarantine",
     )
+    report: _Uri | None = _setting(
+        "ASPECTS_REPORT",
+        "URI prefix for the page that the asset `operator_report` writes.",
+        "<ASPECTS_HOME>/report",
+    )
+    several_machines: _Boolean = _setting(
+        "ASPECTS_SEVERAL_MACHINES",
+        "Runs are on several machines, each with an ASPECTS_HOME of its own (docs/several-machines.md): what would then be "
+        "lost or stand twice is refused.",
+        "false",
+        default=False,
+    )
     identities: _Records | None = _setting(
         "ASPECTS_IDENTITIES",
         "Users and their external ids: `lms`, `event_sink`, or the URI of CSV, NDJSON or Parquet with user_id, username, "

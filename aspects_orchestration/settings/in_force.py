@@ -83,6 +83,8 @@ class Settings:
     archive_kms_key: str | None
     release_keep_days: int
     quarantine_uri: str
+    report_uri: str
+    several_machines: bool
     identities_source: str
     courses_source: str
     lms_database_url: SecretStr | None
@@ -192,6 +194,8 @@ def effective_settings(settings: Settings) -> tuple[EffectiveSetting, ...]:
         "ASPECTS_ARCHIVE_KMS_KEY": settings.archive_kms_key or "",
         "ASPECTS_RELEASE_KEEP_DAYS": str(settings.release_keep_days),
         "ASPECTS_QUARANTINE": settings.quarantine_uri,
+        "ASPECTS_REPORT": settings.report_uri,
+        "ASPECTS_SEVERAL_MACHINES": str(settings.several_machines).lower(),
         "ASPECTS_IDENTITIES": settings.identities_source,
         "ASPECTS_COURSES": settings.courses_source,
         "ASPECTS_LMS_DATABASE_URL": masked_secret_url(settings.lms_database_url)

@@ -1,7 +1,7 @@
 """From what was given to what is in force: what follows from what, and what contradicts what."""
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from pydantic import SecretStr
@@ -64,6 +64,17 @@ class Resolution:
         database = self._xapi_database()
         self._keep_apart(database)
         self._archive_can_be(archive)
+        quarantine = given.quarantine or self._below(archive)
+        if given.several_machines:
+            self._is_reached_by_all(
+                home,
+                clickhouse,
+                {
+                    "ASPECTS_TRACKING_LOGS": logs,
+                    "ASPECTS_TRACKING_LOG_ARCHIVE": (archive,),
+                    "ASPECTS_QUARANTINE": (quarantine,),
+                },
+            )
         return Settings(
             home=home,
             tutor_config=Path(given.tutor_config) if given.tutor_config else None,
@@ -91,7 +102,9 @@ class Resolution:
             archive_encryption=given.archive_encryption,
             archive_kms_key=given.archive_kms_key,
             release_keep_days=given.release_keep_days,
-            quarantine_uri=given.quarantine or self._below(archive),
+            quarantine_uri=quarantine,
+            report_uri=given.report or str(home / "report"),
+            several_machines=given.several_machines,
             identities_source=self._records(
                 "ASPECTS_IDENTITIES", given.identities, home / "sample/identities.csv"
             ),
@@ -317,6 +330,24 @@ class Resolution:
         if self._origins["ASPECTS_TRACKING_LOG_ARCHIVE"] != DEFAULT:
             self._derived("ASPECTS_QUARANTINE", "ASPECTS_TRACKING_LOG_ARCHIVE")
         return f"{archive.rstrip('/')}/quarantine"
+
+    def _is_reached_by_all(
+        self, home: Path, clickhouse: ClickHouseAddress | None, places: Mapping[str, Sequence[str]]
+    ) -> None:
+        """Refuse what each of several machines would have for itself, so that it would be lost or stand twice."""
+        if clickhouse is None:
+            self._refuse(
+                "ASPECTS_SEVERAL_MACHINES",
+                "is set, but no ClickHouse is named, so that each machine would start one of its own; set"
+                " ASPECTS_CLICKHOUSE_URL",
+            )
+        for name, uris in places.items():
+            if any(Path(uri.removeprefix("file://")).is_relative_to(home) for uri in uris):
+                self._refuse(
+                    name,
+                    "lies in ASPECTS_HOME, which each of several machines has for itself; name a place that all of them"
+                    " reach, such as s3://bucket/prefix",
+                )
 
     def _records(self, name: str, given: str | None, sample: Path) -> str:
         if given is not None and "lms" in given.split(",") and self._given.lms_database_url is None:

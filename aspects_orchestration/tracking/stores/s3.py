@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import mimetypes
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -201,7 +202,9 @@ class S3Store:
     def put(self, uri: str, data: bytes) -> None:
         bucket, key = bucket_and_key(uri)
         try:
-            self._client.put_object(Bucket=bucket, Key=key, Body=data)
+            # So that a browser shows a page instead of saving it.
+            kind = mimetypes.guess_type(key)[0] or "application/octet-stream"
+            self._client.put_object(Bucket=bucket, Key=key, Body=data, ContentType=kind)
         except Exception as error:
             raise self._error(error, uri, doing="written") from None
 

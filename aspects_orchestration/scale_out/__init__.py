@@ -1,0 +1,1 @@
+"""Runs on several machines: Dagster's Celery launcher, with an eye on workers that are gone."""
