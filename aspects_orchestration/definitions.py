@@ -15,6 +15,7 @@ from aspects_orchestration.assets.xapi_events_all import xapi_events_all
 from aspects_orchestration.checks.event_sink import event_sink_checks
 from aspects_orchestration.checks.personal_data import personal_data_checks
 from aspects_orchestration.checks.pipeline_health import pipeline_health_checks
+from aspects_orchestration.checks.production import production_checks, production_readiness
 from aspects_orchestration.checks.restore_drill import restore_drill_checks
 from aspects_orchestration.checks.retention_policies import retention_policies_checks
 from aspects_orchestration.checks.sealed_days import sealed_days_checks
@@ -29,6 +30,7 @@ from aspects_orchestration.jobs.gaps import check_xapi_gaps
 from aspects_orchestration.jobs.lms_tables import lms_tables_jobs
 from aspects_orchestration.jobs.personal_data import delete_retired_users, empty_personal_data
 from aspects_orchestration.jobs.pipeline_health import check_pipeline_health
+from aspects_orchestration.jobs.production import check_production_readiness
 from aspects_orchestration.jobs.release import release_archived_logs
 from aspects_orchestration.jobs.restore_drill import check_restore_drill, restore_drill
 from aspects_orchestration.jobs.retention import apply_retention, observe_retention
@@ -86,6 +88,7 @@ def defs() -> dg.Definitions:
             restore_drill_asset(),
             operator_report(),
             *pipeline_health(),
+            production_readiness(),
         ],
         asset_checks=[
             *partitioned_checks,
@@ -96,6 +99,7 @@ def defs() -> dg.Definitions:
             tracking_logs_checks(),
             restore_drill_checks(),
             pipeline_health_checks(),
+            production_checks(),
         ],
         jobs=[
             apply_retention,
@@ -104,6 +108,7 @@ def defs() -> dg.Definitions:
             check_tracking_logs,
             check_restore_drill,
             check_pipeline_health,
+            check_production_readiness,
             check_xapi_events_all,
             check_xapi_gaps,
             delete_retired_users,

@@ -14,6 +14,7 @@ from aspects_orchestration.checks.pipeline_health import NAME as HEALTHY
 from aspects_orchestration.checks.sealing import QUESTIONS as SEALING_QUESTIONS
 from aspects_orchestration.checks.tracking_logs import QUESTIONS as OF_LOGS
 from aspects_orchestration.definitions import defs
+from aspects_orchestration.doctor.production import DIAGNOSES
 from aspects_orchestration.drill.verify import QUESTIONS as DRILL_QUESTIONS
 from aspects_orchestration.lms.compare import QUESTIONS as OF_COPIES
 from aspects_orchestration.monitoring.signals import SIGNALS
@@ -30,6 +31,7 @@ LMS_TABLES = (
     "object_tag",
 )
 ASSETS = {
+    "production_readiness": {"group": "monitoring", "kinds": set(), "deps": set(), "partitioned": False},
     "operator_report": {"group": "monitoring", "kinds": {"clickhouse"}, "deps": set(), "partitioned": False},
     "tracking_logs": {"group": "tracking", "kinds": {"json", "s3"}, "deps": set(), "partitioned": False},
     "tracking_log_archive": {
@@ -105,6 +107,7 @@ JOBS = {
     "backfill_xapi_events_all",
     "check_lms_tables",
     "check_pipeline_health",
+    "check_production_readiness",
     "check_tracking_logs",
     "check_restore_drill",
     "check_xapi_events_all",
@@ -216,6 +219,7 @@ def test_checks_jobs_schedules_sensors_and_resources_are_these(repository: dg.Re
     assert checks["retention_policies"] == set(RETENTION_QUESTIONS) == RETENTION_CHECKS
     assert checks["tracking_log_archive"] >= set(SEALED_DAYS_QUESTIONS) == SEALED_DAYS_CHECKS
     assert checks["tracking_log_archive"] >= set(SEALING_QUESTIONS) == SEALING_CHECKS
+    assert checks["production_readiness"] == {one.name for one in DIAGNOSES}
     assert checks["tracking_logs"] == {*LOG_CHECKS, "xapi_gaps"}
     assert set(OF_LOGS) == LOG_CHECKS
     for signal in SIGNALS:

@@ -38,7 +38,7 @@ def tls(patient: Patient) -> Answer:
     """What is sent cannot be read on the way."""
     address = patient.address
     if not address.secure:
-        if _is_local(address.host):
+        if is_local(address.host):
             return ok(f"plain HTTP to {address.host}, which is this machine")
         return advice(
             f"plain HTTP to {address.host}: whoever is on the way reads statements and the password",
@@ -118,7 +118,8 @@ def judged(whose: str, ahead_s: float) -> Answer:
     return advice(told, do) if abs(ahead_s) >= _CLOCK_ADVICE_S else ok(told)
 
 
-def _is_local(host: str) -> bool:
+def is_local(host: str) -> bool:
+    """Whether a host is this very machine."""
     try:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:

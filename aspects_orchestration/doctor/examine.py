@@ -6,7 +6,16 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from aspects_orchestration.deadline import LateError, within
-from aspects_orchestration.doctor import clickhouse, grants, logs, machine, people, signals, tables
+from aspects_orchestration.doctor import (
+    clickhouse,
+    grants,
+    logs,
+    machine,
+    people,
+    production,
+    signals,
+    tables,
+)
 from aspects_orchestration.doctor.model import Answer, Diagnosis, Patient, Verdict, danger, unknown
 from aspects_orchestration.errors import AspectsError
 
@@ -22,6 +31,9 @@ DIAGNOSES: Final[tuple[Diagnosis, ...]] = (
     *signals.DIAGNOSES,
     *machine.DIAGNOSES,
 )
+
+#: The same, and upstream's guide to production section by section.
+PRODUCTION: Final[tuple[Diagnosis, ...]] = (*DIAGNOSES, *production.DIAGNOSES)
 
 
 def examine(patient: Patient, wanted: Iterable[Diagnosis] = DIAGNOSES) -> Iterator[tuple[Diagnosis, Answer]]:

@@ -11,6 +11,8 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
+from aspects_orchestration.doctor.tutor_site import TutorSite, read_tutor_site
+from aspects_orchestration.errors import WarehouseError
 from aspects_orchestration.monitoring.watch import Reader
 from aspects_orchestration.settings import ClickHouseAddress, Settings
 from aspects_orchestration.tracking.stores import S3Options
@@ -89,6 +91,7 @@ class Patient:
         write_probes: whether small objects may be created and removed again where the site writes.
         dagster_home: DAGSTER_HOME; None if it is not set.
         readers: of the signals that are watched.
+        sensors_on: names of the sensors that are switched on; None if that is not known.
     """
 
     settings: Settings
@@ -97,6 +100,7 @@ class Patient:
     write_probes: bool = False
     dagster_home: Path | None = None
     readers: Sequence[Reader] = field(default=(), repr=False)
+    sensors_on: frozenset[str] | None = None
 
     @property
     def names(self) -> SchemaNames:
@@ -132,6 +136,28 @@ class Patient:
         """
         return Warehouse(self.address, run_id="doctor", cluster=self.settings.cluster_name)
 
+    @cached_property
+    def tutor(self) -> TutorSite | None:
+        """The site's Tutor config.yml; None if none is named.
+
+        Raises:
+            SettingsError: it cannot be used.
+        """
+        path = self.settings.tutor_config
+        return None if path is None else read_tutor_site(path)
+
+    @cached_property
+    def statements_a_day(self) -> float | None:
+        """Of the last week, on average; None where ClickHouse does not tell."""
+        names = self.names
+        try:
+            row = self.warehouse.row(
+                "production_volume", database=names.xapi_database, table=names.xapi_table
+            )
+        except WarehouseError:
+            return None
+        return int(row[0]) / 7
+
 
 @dataclass(frozen=True)
 class Diagnosis:
@@ -143,6 +169,7 @@ class Diagnosis:
         ask: finds the answer; may raise.
         needs_clickhouse: not asked where the connection is not there.
         deadline_s: in seconds.
+        section: of upstream's guide to production, where it is from there.
     """
 
     name: str
@@ -150,3 +177,4 @@ class Diagnosis:
     ask: Callable[[Patient], Answer]
     needs_clickhouse: bool = False
     deadline_s: float = 20.0
+    section: str = ""
