@@ -19,7 +19,7 @@ COMPILE := $(BIN)/uv pip compile pyproject.toml --quiet --universal --no-strip-e
 demo: export DAGSTER_MODULE_NAME := aspects_orchestration.definitions
 demo dev: export DAGSTER_HOME := $(HOME_OF_DAGSTER)
 
-.PHONY: help demo dev stop test bench lint types format lock install install-dev clean
+.PHONY: help demo dev stop test bench lint types audit format lock install install-dev clean
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 
@@ -59,6 +59,9 @@ lint: $(DEV) ## ruff: rules and format
 
 types: $(DEV) ## mypy --strict
 	$(BIN)/mypy
+
+audit: $(DEV) ## known vulnerabilities of what is pinned (pip-audit)
+	$(BIN)/python .ci/audit.py
 
 format: $(DEV) ## put the code into ruff's format, and mend what ruff can
 	$(BIN)/ruff check --fix .

@@ -15,6 +15,7 @@ from aspects_orchestration.archive.seal import SealResult, index_of, seal_day
 from aspects_orchestration.archive.seal_plan import LeftOut
 from aspects_orchestration.assets.tracking_logs import TRACKING_LOGS
 from aspects_orchestration.errors import AspectsError
+from aspects_orchestration.markdown import cell
 from aspects_orchestration.replay.result import utc_now
 from aspects_orchestration.resources.log_storage import LogStorageResource
 from aspects_orchestration.samples.first_use import write_sample
@@ -98,7 +99,8 @@ def tracking_log_archive(days: dg.PartitionsDefinition) -> dg.AssetsDefinition:
 def _planned(result: SealResult) -> Metadata:
     rows = ["| day | files | MB as stored | of earlier days | first files |", "|---|--:|--:|--:|---|"]
     rows += [
-        f"| {one.day} | {one.files:,} | {one.stored_bytes / 1e6:,.1f} | {one.supplements:,} | {'<br>'.join(one.first)} |"
+        f"| {one.day} | {one.files:,} | {one.stored_bytes / 1e6:,.1f} | {one.supplements:,} |"
+        f" {'<br>'.join(map(cell, one.first))} |"
         for one in result.plan.days[-_LISTED:]
     ]
     return {
@@ -129,7 +131,7 @@ def _of_day(result: SealResult, day: date, objects: Iterator[ArchivedObject], no
         last = max((at for at in (last, one.last_event) if at), default=None)
         if number < _LISTED:
             rows.append(
-                f"| {one.object} | {one.source} | {one.raw_bytes / 1e6:,.3f} | {one.stored_bytes / 1e6:,.3f}"
+                f"| {cell(one.object)} | {cell(one.source)} | {one.raw_bytes / 1e6:,.3f} | {one.stored_bytes / 1e6:,.3f}"
                 f" | {one.lines:,} | {_shown(one.first_event)} | {_shown(one.last_event)} |"
             )
     if sealed.objects > _LISTED:
@@ -172,7 +174,7 @@ def _of_run(result: SealResult) -> Metadata:
 
 
 def _left_out(left_out: tuple[LeftOut, ...]) -> str:
-    return "\n".join(f"- {one.why}" for one in left_out[:_LISTED]) or "nothing"
+    return "\n".join(f"- {cell(one.why)}" for one in left_out[:_LISTED]) or "nothing"
 
 
 def _shown(moment: datetime | None) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 import dagster as dg
 
 from aspects_orchestration.errors import AspectsError
+from aspects_orchestration.markdown import cell
 from aspects_orchestration.warehouse.verify import Finding
 
 
@@ -91,7 +92,7 @@ def check_result(
 ) -> dg.AssetCheckResult:
     """The result of a check: its sentence, its numbers, and the lines behind it as a list."""
     lines = (
-        {"found": dg.MetadataValue.md("\n".join(f"- {line}" for line in finding.lines))}
+        {"found": dg.MetadataValue.md("\n".join(f"- {cell(line)}" for line in finding.lines))}
         if finding.lines
         else {}
     )

@@ -12,6 +12,7 @@ from aspects_orchestration.archive.release_plan import KEPT, ReleasePlan, plan_r
 from aspects_orchestration.archive.seal import index_of
 from aspects_orchestration.assets.tracking_log_archive import TRACKING_LOG_ARCHIVE
 from aspects_orchestration.errors import AspectsError
+from aspects_orchestration.markdown import cell
 from aspects_orchestration.replay.result import utc_now
 from aspects_orchestration.resources.log_storage import LogStorageResource
 from aspects_orchestration.settings import load_settings
@@ -88,7 +89,7 @@ def _print(context: dg.OpExecutionContext, plan: ReleasePlan) -> None:
 
 def _metadata(plan: ReleasePlan, done: Released | None) -> dict[str, dg.MetadataValue | int | float | str]:
     stays = [
-        f"| {why} | {count:,} | {size:,} | {KEPT[why]} | {', '.join(plan.examples[why][:3])} |"
+        f"| {why} | {count:,} | {size:,} | {KEPT[why]} | {', '.join(map(cell, plan.examples[why][:3]))} |"
         for why, (count, size) in sorted(plan.kept.items())
     ]
     found: dict[str, dg.MetadataValue | int | float | str] = {

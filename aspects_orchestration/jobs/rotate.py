@@ -11,6 +11,7 @@ from aspects_orchestration.archive.rotate import WAIT_S, Rotated, RotationPlan, 
 from aspects_orchestration.assets.tracking_logs import TRACKING_LOGS
 from aspects_orchestration.checks.tracking_logs import evaluations
 from aspects_orchestration.errors import AspectsError
+from aspects_orchestration.markdown import cell
 from aspects_orchestration.replay.result import utc_now
 from aspects_orchestration.settings import load_settings
 
@@ -63,7 +64,7 @@ def rotate_tracking_logs() -> None:
 def _shown(done: Rotated) -> dict[str, dg.MetadataValue | int]:
     rows = ["| rotated | bytes | last line | state |", "|---|--:|---|---|"]
     rows += [
-        f"| {one.path} | {one.size:,} | {one.modified:%Y-%m-%d %H:%M:%SZ} | {one.state(done.now)} |"
+        f"| {cell(one.path)} | {one.size:,} | {one.modified:%Y-%m-%d %H:%M:%SZ} | {one.state(done.now)} |"
         for one in done.renamed
     ]
     return {

@@ -14,6 +14,7 @@ from aspects_orchestration.archive.verify import Verified, verify
 from aspects_orchestration.assets.tracking_log_archive import TRACKING_LOG_ARCHIVE
 from aspects_orchestration.checks.result import evaluation, severity
 from aspects_orchestration.errors import AspectsError
+from aspects_orchestration.markdown import cell
 from aspects_orchestration.resources.log_storage import LogStorageResource
 from aspects_orchestration.settings import load_settings
 
@@ -115,5 +116,5 @@ def _table(faults: tuple[Fault, ...]) -> str:
         return "none"
     rows = ["| fault | day | what | what to do |", "|---|---|---|---|"]
     return "\n".join(
-        [*rows, *(f"| {one.kind} | {one.day or ''} | {one.what} | {one.do} |" for one in faults)]
+        [*rows, *(f"| {one.kind} | {one.day or ''} | {cell(one.what)} | {cell(one.do)} |" for one in faults)]
     )

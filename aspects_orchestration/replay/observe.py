@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from aspects_orchestration.markdown import cell
 from aspects_orchestration.replay.reading import Reading, Say, transformer_reader
 from aspects_orchestration.replay.sources import archive_root, live_logs
 from aspects_orchestration.settings import Settings
@@ -57,7 +58,7 @@ class Observed:
             "|---|--:|--:|--:|--:|---|---|",
         ]
         rows += [
-            f"| {one.uri} | {one.files:,} | {one.stored_bytes / 1e6:,.1f} | {one.lines:,} | {one.undated:,}"
+            f"| {cell(one.uri)} | {one.files:,} | {one.stored_bytes / 1e6:,.1f} | {one.lines:,} | {one.undated:,}"
             f" | {_shown(one.first_event)} | {_shown(one.last_event)} |"
             for one in self.stores
         ]

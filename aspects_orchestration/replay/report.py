@@ -8,6 +8,7 @@ import io
 import os
 from collections.abc import Iterable, Mapping
 
+from aspects_orchestration.markdown import cell
 from aspects_orchestration.replay.result import LISTED_FILES, LoadAccount, LoadResult
 from aspects_orchestration.tracking.account import LineAccount
 from aspects_orchestration.window import month_window
@@ -21,8 +22,8 @@ def account_by_file(account: LoadAccount) -> str:
     shared = _shared_folder(account.files)
     rows = [
         f"Files below `{shared}`\n" if shared else "",
-        "| file | lines | loaded | skipped | quarantined | statements |",
-        "|---|--:|--:|--:|--:|--:|",
+        "| file | lines | loaded | skipped | quarantined | statements | why |",
+        "|---|--:|--:|--:|--:|--:|---|",
     ]
     files = sorted(account.files.items(), key=lambda item: (-item[1].lines, item[0]))
     rows += [_file_row(uri.removeprefix(shared), one) for uri, one in files[:LISTED_FILES]]
@@ -46,7 +47,7 @@ def account_by_reason(account: LineAccount) -> str:
 def by_verb(account: LineAccount) -> str:
     """Statements by verb, as a Markdown table."""
     rows = ["| verb | statements |", "|---|--:|"]
-    rows += [f"| {verb} | {count:,} |" for verb, count in account.verbs.most_common()]
+    rows += [f"| {cell(verb)} | {count:,} |" for verb, count in account.verbs.most_common()]
     return "\n".join(rows)
 
 
@@ -149,6 +150,6 @@ def _file_row(name: str, one: LineAccount) -> str:
         if reasons
     )
     return (
-        f"| {name} | {one.lines:,} | {one.with_statements:,} | {one.skipped_lines:,} | {one.quarantined_lines:,}"
+        f"| {cell(name)} | {one.lines:,} | {one.with_statements:,} | {one.skipped_lines:,} | {one.quarantined_lines:,}"
         f" | {one.statements:,} | {why} |"
     )

@@ -11,6 +11,7 @@ from typing import Final
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from aspects_orchestration.markdown import cell
 from aspects_orchestration.monitoring.model import State
 from aspects_orchestration.monitoring.words import duration, moment, shown
 from aspects_orchestration.report.charts import bars, picture
@@ -71,7 +72,7 @@ def markdown(report: Report, path: str) -> str:
     if bad:
         lines += ["| state | signal | value | what to do |", "|---|---|---|---|"]
         lines += [
-            f"| {one.state} | {_cell(one.title)} | {_cell(one.value)} | {_cell(one.do or one.why)} |"
+            f"| {one.state} | {cell(one.title)} | {cell(one.value)} | {cell(one.do or one.why)} |"
             for one in bad
         ]
     return "\n".join(lines)
@@ -96,11 +97,6 @@ def write(html: str, prefix: str, s3: S3Options) -> str:
 
 def _hours(report: Report) -> tuple[int, int]:
     return report.window.start_micros // _HOUR_US, report.window.end_micros // _HOUR_US
-
-
-def _cell(text: str) -> str:
-    escaped = text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")
-    return " ".join(escaped.split())
 
 
 def _version() -> str:

@@ -85,12 +85,14 @@ class LocalStore:
                             continue
                         raise self._error(error, base + _quoted(entry.name)) from None
                     if stat.S_ISREG(found.st_mode) and is_log_name(entry.name):
+                        self._stays_below(entry)
                         yield _local_file(base + _quoted(entry.name), found)
                     elif (
                         stat.S_ISDIR(found.st_mode)
                         and is_log_path(entry.name, folder=True)
                         and (found.st_dev, found.st_ino) not in seen
                     ):
+                        self._stays_below(entry)
                         seen.add((found.st_dev, found.st_ino))
                         folders.append(entry.path)
 
@@ -127,6 +129,7 @@ class LocalStore:
                     continue
                 raise self._error(error, uri) from None
             if stat.S_ISREG(found.st_mode) and is_log_name(entry.name):
+                self._stays_below(entry)
                 if uri.rstrip("/") > after:
                     yield _local_file(uri.rstrip("/"), found)
             elif (
@@ -134,7 +137,18 @@ class LocalStore:
                 and is_log_path(entry.name, folder=True)
                 and (found.st_dev, found.st_ino) not in seen
             ):
+                self._stays_below(entry)
                 yield from self._behind(entry.path, after, seen | {(found.st_dev, found.st_ino)})
+
+    def _stays_below(self, entry: os.DirEntry[str]) -> None:
+        """Refuse a link that leads out of the folder: whoever may write logs could have any file read, and archived."""
+        if entry.is_symlink() and not Path(os.path.realpath(entry.path)).is_relative_to(
+            os.path.realpath(self._root)
+        ):
+            raise LogStoreError(
+                f"{_local_uri(entry.path)} is a link that leads out of {self.uri}",
+                do=f"Name what it leads to in {self._setting} by its own path, and remove the link.",
+            )
 
     def open(self, file: LogFile, *, offset: int = 0) -> BinaryIO:
         path = _local_path(file.uri)
