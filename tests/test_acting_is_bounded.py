@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 import pytest
 from services.bad_http import hanging
-from services.mariadb import free_port
+from services.ports import free_port
 from services.site import Site
 
 from aspects_orchestration.assets.pipeline_health import health_key

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 from services.http_double import HttpDouble, http, http_double, timed
-from services.mariadb import free_port
 from services.monitoring import readings_of, ticked, ticks, values_of
+from services.ports import free_port
 from services.ralph import Ralph
 from services.site import Site
 
