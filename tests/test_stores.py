@@ -9,6 +9,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -328,8 +329,12 @@ def test_a_connection_that_brings_nothing_is_given_up(
 
 def test_many_objects_are_listed_page_by_page(s3: S3Server) -> None:
     client = s3.client()
-    for number in range(1100):
+
+    def put(number: int) -> None:
         client.put_object(Bucket=s3.bucket, Key=f"{s3.prefix}/{number:05}.log", Body=b"x")
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(put, range(1100)))
     s3.put("a b/ü+%.log", b"odd")
     assert sum(1 for _ in open_store(s3.uri).list()) == 1101
 
