@@ -152,7 +152,8 @@ def test_a_hundred_thousand_parts_in_ten_thousand_partitions_cost_no_time(
     arrive(running, 100)
     first = tick(running, monkeypatch)
     again = tick(running, monkeypatch, first.cursor)
-    assert again.took_s < 2
+    assert again.spent_s < 2
+    assert again.took_s < 10
     assert again.standings["clickhouse_lag"].state == "ok"
     most = again.standings["clickhouse_max_parts"].value
     assert most is not None

@@ -49,13 +49,13 @@ def write_line(process: Writing) -> None:
 
 def end(process: Writing) -> None:
     """End one that was started without a pace."""
-    process.communicate(timeout=60)
+    process.communicate(timeout=300)
 
 
 def told_to_end(process: Writing) -> int:
     """Let one that writes at a pace end with the line that it is at; how many it wrote."""
     process.send_signal(signal.SIGTERM)
-    output, _ = process.communicate(timeout=60)
+    output, _ = process.communicate(timeout=300)
     assert process.returncode == 0
     return int(output)
 
