@@ -16,6 +16,7 @@ from functools import cache
 from importlib.metadata import version
 
 from aspects_orchestration.errors import WarehouseError
+from aspects_orchestration.native import NOT_COMPILED, native
 from aspects_orchestration.replay.pool import WorkerPool
 from aspects_orchestration.replay.progress import Progress
 from aspects_orchestration.replay.result import FileDamage, LoadAccount, utc_now
@@ -161,6 +162,8 @@ class Reading:
         workers = max(1, min(self.settings.transform_workers, 1 + (stored_bytes >> 20)))
         self._coming.append(self._work(workers, stored_bytes))
         saved = time.monotonic()
+        if native is None:
+            self.say(f"{NOT_COMPILED}: this load is slower, and its result is the same")
         try:
             with WorkerPool(self._worker_setup(), workers) as pool:
                 for said in pool.work(self._next_work):

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import BinaryIO, Final
 
+from aspects_orchestration.native import native
 from aspects_orchestration.tracking.compression import Damage, compression_of, decompressed
 from aspects_orchestration.tracking.lines import MAX_LINE_BYTES, begins_line, container_piece, open_line_start
 from aspects_orchestration.tracking.stores import LogFile, LogStore
@@ -146,7 +147,14 @@ def _stretch(stream: BinaryIO, length: int) -> Iterator[bytes]:
 
 def line_ends(data: bytes) -> int:
     """How many lines of the file end in a chunk; its own end is one, even without a line end."""
-    return data.count(b"\n") + (not data.endswith(b"\n"))
+    return newlines(data) + (not data.endswith(b"\n"))
+
+
+def _newlines(data: bytes) -> int:
+    return data.count(b"\n")
+
+
+newlines = _newlines if native is None else native.newlines
 
 
 def is_plain(store: LogStore, file: LogFile) -> bool:

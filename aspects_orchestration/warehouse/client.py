@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from aspects_orchestration.errors import AspectsError, WarehouseError
 from aspects_orchestration.warehouse.statements import Statement, ddl
@@ -204,7 +204,13 @@ class Warehouse:
         return zone, zone.removeprefix("Etc/") in {"UTC", "GMT", "UCT", "Zulu"}
 
     def insert_rows(
-        self, database: str, table: str, columns: Sequence[str], block: bytes, *, token: str | None = None
+        self,
+        database: str,
+        table: str,
+        columns: Sequence[str],
+        block: bytes | bytearray,
+        *,
+        token: str | None = None,
     ) -> None:
         """Insert rows encoded as RowBinary, all or none.
 
@@ -222,7 +228,7 @@ class Warehouse:
             self.client().raw_insert(
                 f"{_quoted(database)}.{_quoted(table)}",
                 list(columns),
-                block,
+                cast(bytes, block),  # whatever can be sent without a copy
                 fmt="RowBinary",
                 settings=settings,
             )
