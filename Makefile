@@ -37,8 +37,9 @@ dev: $(RUNTIME) $(INSTANCE) ## the web UI on http://127.0.0.1:3000 (PORT=… for
 stop: $(RUNTIME) ## stop the embedded ClickHouse; it starts again by itself when it is needed
 	@$(BIN)/python -m aspects_orchestration.warehouse.server stop
 
-test: $(DEV) ## every test that needs no root (ARGS="-k …" for some)
-	$(BIN)/python -m pytest $(ARGS)
+# A file of tests is run by one process, for the servers that its tests share; tests/conftest.py says in which order.
+test: $(DEV) ## every test, in two processes (ARGS="-k …" for some, ARGS="-n 0 …" in one, for a debugger)
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 bench: $(DEV) ## the whole job against upstream's own command, by kind of event, growth, selecting, archiving (about two hours)
 	$(BIN)/python benchmarks/transform.py

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import pytest
 from services.bad_http import hanging
-from services.site import Site
+from services.site import Site, stop_server
 from services.watched import Shard, settings_of, start_with_cluster, start_with_users
 
 from aspects_orchestration.monitoring.clickhouse import readers, slowest_queries
@@ -72,7 +72,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     start_with_users(site, {"lacks_none": without(""), **users})
     arrive(site)
     yield site
-    server.stop(site.home)
+    stop_server(site.home)
 
 
 def readings(settings: Settings) -> dict[str, Reading]:
@@ -129,7 +129,7 @@ def test_granting_what_they_say_is_the_cure(watched: Site) -> None:
 
 def test_logs_that_are_switched_off_say_so(site: Site) -> None:
     site.warehouse()
-    server.stop(site.home)
+    stop_server(site.home)
     folder = site.home / "clickhouse" / "config.d"
     folder.mkdir()
     (folder / "off.xml").write_text('<clickhouse><query_log remove="1"/><part_log remove="1"/></clickhouse>')

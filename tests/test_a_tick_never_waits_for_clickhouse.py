@@ -8,7 +8,7 @@ import signal
 import pytest
 from services.bad_http import answering, hanging
 from services.health import Tick, tick_of
-from services.site import Site
+from services.site import Site, stop_server
 
 from aspects_orchestration.monitoring.signals import clickhouse as catalogue
 from aspects_orchestration.sensors.clickhouse_health import clickhouse_health
@@ -152,7 +152,8 @@ def test_a_hundred_thousand_parts_in_ten_thousand_partitions_cost_no_time(
     arrive(running, 100)
     first = tick(running, monkeypatch)
     again = tick(running, monkeypatch, first.cursor)
-    assert again.took_s < 2
+    assert again.spent_s < 2
+    assert again.took_s < 10
     assert again.standings["clickhouse_lag"].state == "ok"
     most = again.standings["clickhouse_max_parts"].value
     assert most is not None
@@ -163,7 +164,7 @@ def test_a_hundred_thousand_parts_in_ten_thousand_partitions_cost_no_time(
 def test_an_embedded_server_that_is_stopped_is_not_started(
     running: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    server.stop(running.home)
+    stop_server(running.home)
     found = tick(running, monkeypatch)
     assert server.status(running.home) is None
     assert found.states() == {"unknown"}

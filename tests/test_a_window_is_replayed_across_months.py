@@ -8,12 +8,11 @@ import dagster as dg
 import pytest
 from services.runs import kill
 from services.sealed_site import MONTHS, machine_with_the_archive, write_sealed_site
-from services.site import Site
+from services.site import Site, stop_server
 
 from aspects_orchestration.definitions import defs
 from aspects_orchestration.recovery.months import parts_of
 from aspects_orchestration.samples import SampleSpec
-from aspects_orchestration.warehouse import server
 from aspects_orchestration.window import WindowError
 
 SPEC = SampleSpec(lines=2_000, damage=0.01)
@@ -27,7 +26,7 @@ CLI = ("-m", "aspects_orchestration.jobs.recover", "window", "--since", SINCE, "
 def original(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     site, _ = write_sealed_site(tmp_path_factory.mktemp("original"), SPEC)
     yield site
-    server.stop(site.home)
+    stop_server(site.home)
 
 
 @pytest.fixture

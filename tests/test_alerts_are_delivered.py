@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import dagster as dg
 import pytest
 from pydantic import SecretStr
-from services.mariadb import free_port
+from services.ports import free_port
 from services.receivers import SECRET, Hook, mail_server, web_hook
 from services.site import Site
 

@@ -16,6 +16,8 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from functools import cache
+from itertools import cycle
 from pathlib import Path
 from typing import BinaryIO
 
@@ -52,6 +54,11 @@ SOURCES: dict[str, Callable[[bytes], bytes]] = {
     "xz": lambda data: lzma.compress(data, preset=0),
 }
 PROGRAMS: dict[Compression, str] = {"zst": "zstd", "gz": "gzip"}
+
+
+@cache
+def source_of(name: str, log: str) -> bytes:
+    return SOURCES[name](LOGS[log])
 
 
 def opens(data: bytes) -> Callable[[], BinaryIO]:
@@ -95,15 +102,14 @@ def test_by_the_programs_of_their_names(compression: Compression, log: str, tmp_
 def test_whatever_the_source_is_compressed_with_the_object_is_the_same(
     compression: Compression, log: str
 ) -> None:
-    made = {
-        (name, threads): taken(
-            Recompressed(opens(source(LOGS[log])), compression=compression, level=1, threads=threads)
-        )
-        for name, source in SOURCES.items()
-        for threads in (1, 2)
-    }
-    first = made["plain", 1]
-    assert all(one == first for one in made.values())
+    def object_of(name: str, threads: int) -> tuple[bytes, Content]:
+        source = opens(source_of(name, log))
+        return taken(Recompressed(source, compression=compression, level=1, threads=threads))
+
+    first = object_of("plain", 1)
+    assert all(
+        object_of(name, threads) == first for name, threads in zip(SOURCES, cycle((2, 1)), strict=False)
+    )
 
 
 class Dripping(io.BytesIO):
@@ -259,8 +265,8 @@ print(made.content.raw_bytes, made.content.lines, sum(made.content.months.values
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("compression", "size"), [("zst", 4_000_000_000), ("gz", 500_000_000)])
-def test_a_file_of_four_gigabytes_is_never_held(compression: str, size: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("compression", "size"), [("zst", 1_000_000_000), ("gz", 500_000_000)])
+def test_a_file_of_a_gigabyte_is_never_held(compression: str, size: int, tmp_path: Path) -> None:
     block = b"".join(generate_lines(SampleSpec(lines=20_000)))
     (tmp_path / "block").write_bytes(block)
     process = subprocess.Popen(

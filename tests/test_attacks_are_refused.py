@@ -1,7 +1,7 @@
 """What somebody hostile can put where this project reads: nothing of it runs, leaves its place, or is believed.
 
 Other attacks have their tests where their subject is: bombs in test_chunks.py and test_memory_is_bounded.py, markup on
-the operator's page in test_the_operators_page_tells_all.py, secrets in test_settings.py, lying S3 servers in
+the operator's page in test_the_operators_page_tells_all.py, secrets in test_settings_show_no_secret.py, lying S3 servers in
 test_bad_s3_makes_no_false_verdict.py, changed archives in test_whatever_happens_to_an_archive_is_named.py, rights in
 test_pipeline_user_has_least_rights.py.
 """

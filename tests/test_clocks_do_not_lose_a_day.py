@@ -44,7 +44,7 @@ def test_a_day_is_the_same_in_every_zone(town: SealSite, zone: str) -> None:
     town.environ["TZ"] = zone
     for day in DAYS:
         process = town.popen(day)
-        output, _ = process.communicate(timeout=60)
+        output, _ = process.communicate(timeout=300)
         assert process.returncode == 0, output
     assert {one.source: one.object.split("/")[1] for one in town.objects()} == expected
     assert {one.supplements for one in town.objects()} == {None}

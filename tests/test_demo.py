@@ -12,6 +12,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from services.site import stop_server
 
 from aspects_orchestration.samples import SampleSpec
 from aspects_orchestration.samples.first_use import write_sample
@@ -25,7 +26,7 @@ ROWS = "SELECT event_id, emission_time, event FROM xapi.xapi_events_all ORDER BY
 def home(tmp_path: Path) -> Iterator[Path]:
     made = tmp_path / "home"
     yield made
-    server.stop(made)
+    stop_server(made)
 
 
 def _demo(home: Path, **variables: str) -> subprocess.CompletedProcess[str]:

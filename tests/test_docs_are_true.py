@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from services.site import stop_server
 
 from aspects_orchestration.archive.faults import KINDS
 from aspects_orchestration.archive.questions import QUESTIONS as OF_SEALED_DAYS
@@ -35,7 +36,6 @@ from aspects_orchestration.retention.policy import read_policy
 from aspects_orchestration.retention.verify import QUESTIONS as RETENTION_QUESTIONS
 from aspects_orchestration.settings import documented_settings
 from aspects_orchestration.tracking.lines import QUARANTINE_REASONS, SKIP_REASONS
-from aspects_orchestration.warehouse import server
 from aspects_orchestration.warehouse.verify import QUESTIONS
 from aspects_orchestration.xapi import erb
 
@@ -58,7 +58,7 @@ def _named(document: Path) -> str:
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     made = tmp_path_factory.mktemp("home")
     yield made
-    server.stop(made)
+    stop_server(made)
 
 
 @pytest.mark.slow

@@ -11,14 +11,13 @@ import pytest
 from services.archive import TestArchive
 from services.runs import kill, said
 from services.sealed_site import MONTHS, machine_with_the_archive, write_sealed_site
-from services.site import Site
+from services.site import Site, stop_server
 
 from aspects_orchestration.definitions import defs
 from aspects_orchestration.errors import AspectsError
 from aspects_orchestration.recovery.everything import Ask, plan_everything, require_identities
 from aspects_orchestration.samples import SampleSpec
 from aspects_orchestration.tracking.stores import S3Options
-from aspects_orchestration.warehouse import server
 
 SPEC = SampleSpec(lines=3_000, damage=0.01)
 ALL = ("-m", "aspects_orchestration.jobs.recover", "all")
@@ -28,7 +27,7 @@ ALL = ("-m", "aspects_orchestration.jobs.recover", "all")
 def sealed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Site, TestArchive]]:
     site, archive = write_sealed_site(tmp_path_factory.mktemp("original"), SPEC)
     yield site, archive
-    server.stop(site.home)
+    stop_server(site.home)
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from backports import zstd
 from services.events import enrolled, who, write_people
 from services.runs import said, start
 from services.seaweedfs import S3Server
-from services.site import Site
+from services.site import Site, stop_server
 
 from aspects_orchestration.errors import AspectsError, IdentityError, LogStoreError, WarehouseError
 from aspects_orchestration.replay.sources import NoLogsError
@@ -179,7 +179,7 @@ def test_a_missing_grant_is_named_before_anything_is_published(
     grants = pipeline_grants(schema_names(peopled.settings))
     fewer = [grant for grant in grants if lacking not in grant]
     assert fewer != grants
-    server.stop(peopled.home)
+    stop_server(peopled.home)
     server.ensure_running(peopled.home, grants=fewer)
     elsewhere(peopled)
     error = refused(peopled, WarehouseError)
@@ -189,7 +189,7 @@ def test_a_missing_grant_is_named_before_anything_is_published(
     assert "sql/grants.sql" in error.do
 
     del peopled.environ["ASPECTS_CLICKHOUSE_URL"]
-    server.stop(peopled.home)
+    stop_server(peopled.home)
     server.ensure_running(peopled.home, grants=grants)
     loads_both(peopled)
 
@@ -201,7 +201,7 @@ def clean(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     site.write_samples(SAMPLES, files=3)
     site.load("2024-05")
     yield site
-    server.stop(site.home)
+    stop_server(site.home)
 
 
 @pytest.mark.parametrize("at", ["loading", "read 100%", "counts agree"])
@@ -268,7 +268,7 @@ def test_a_full_disk_under_clickhouse_is_told_before_the_slice_is_inserted(
         subprocess.run(["mount", "-o", "remount,size=2g", str(small_disk)], check=True)
         assert small.load(MONTH).ids == small.rows().count(b"\n") == 1
     finally:
-        server.stop(small.home)
+        stop_server(small.home)
 
 
 def test_a_full_disk_under_the_quarantine_is_told_with_its_setting(peopled: Site, small_disk: Path) -> None:

@@ -58,7 +58,7 @@ def test_killed_at_each_step_and_drilled_again(loaded: Site) -> None:
         process = start(loaded)
         assert said(process, step), step
         os.kill(process.pid, signal.SIGKILL)
-        process.communicate(timeout=60)
+        process.communicate(timeout=300)
         assert_gone(process, within_s=30)
         assert loaded.rows() == rows
         left.append(bool(scratches(loaded)))
@@ -80,7 +80,7 @@ def test_what_a_killed_drill_has_left_is_dropped_by_the_next(loaded: Site) -> No
     process = start(loaded)
     assert said(process, "counts agree")
     os.kill(process.pid, signal.SIGKILL)
-    process.communicate(timeout=60)
+    process.communicate(timeout=300)
     assert_gone(process, within_s=30)
     assert scratches(loaded) == ["aspects_drill_aspects_orchestration"]
     heard: list[str] = []

@@ -7,11 +7,10 @@ from pathlib import Path
 import pytest
 from services.runs import assert_gone
 from services.sealed_site import machine_with_the_archive, write_sealed_site
-from services.site import Site
+from services.site import Site, stop_server
 from services.views import left_over
 
 from aspects_orchestration.samples import SampleSpec
-from aspects_orchestration.warehouse import server
 
 pytestmark = pytest.mark.slow
 
@@ -38,7 +37,7 @@ STEPS = {
 def original(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     site, _ = write_sealed_site(tmp_path_factory.mktemp("original"), SPEC)
     yield site
-    server.stop(site.home)
+    stop_server(site.home)
 
 
 @pytest.fixture

@@ -75,7 +75,7 @@ def test_killed_again_and_again_it_ends(tmp_path: Path) -> None:
     killed(town.popen(LAST, "progress created"))
     killed(town.popen(LAST, "object created"))
     process = town.popen(LAST)
-    output, _ = process.communicate(timeout=60)
+    output, _ = process.communicate(timeout=300)
     assert process.returncode == 0, output
     assert b"2024-05-02: 8 objects of an earlier run are taken over" in output
     assert town.lines() == town.lines(str(town.logs))

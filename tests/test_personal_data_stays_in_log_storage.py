@@ -7,10 +7,9 @@ from pathlib import Path
 import orjson
 import pytest
 from services.events import enrolled, quarantine_records, who
-from services.site import Site
+from services.site import Site, stop_server
 
 from aspects_orchestration.samples import SampleSpec
-from aspects_orchestration.warehouse import server
 
 MONTH = "2024-05"
 STRANGER = who(7_777)
@@ -35,7 +34,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Site, bytes
     printed = site.materialize(MONTH)
     assert b"inserted" in printed.stdout
     yield site, printed.stdout
-    server.stop(site.home)
+    stop_server(site.home)
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import dagster as dg
 import pytest
 from services.bad_http import hanging
-from services.site import Site
+from services.site import Site, stop_server
 
 from aspects_orchestration.assets.pipeline_health import health_key
 from aspects_orchestration.definitions import defs
@@ -108,7 +108,7 @@ def test_what_cannot_be_read_warns_with_its_reason(
 
 
 def test_an_embedded_server_that_is_stopped_stays_so(live: Site, instance: dg.DagsterInstance) -> None:
-    server.stop(live.home)
+    stop_server(live.home)
     success, found = run(instance)
     assert server.status(live.home) is None
     assert success

@@ -7,11 +7,12 @@ import clickhouse_connect
 import pytest
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import DatabaseError
+from services.site import stop_server
 
 from aspects_orchestration.errors import WarehouseError
 from aspects_orchestration.warehouse import schema
 from aspects_orchestration.warehouse.schema import SchemaNames
-from aspects_orchestration.warehouse.server import ServerAddress, ensure_running, stop
+from aspects_orchestration.warehouse.server import ServerAddress, ensure_running
 from aspects_orchestration.warehouse.statements import ddl, statements_folder
 
 NAMES = SchemaNames()
@@ -21,7 +22,7 @@ NAMES = SchemaNames()
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerAddress]:
     home = tmp_path_factory.mktemp("aspects")
     yield ensure_running(home, grants=schema.pipeline_grants(NAMES))
-    stop(home)
+    stop_server(home)
 
 
 @pytest.fixture(scope="module")

@@ -10,8 +10,8 @@ import pytest
 from services.celery_app import CMS, LMS, send_tasks
 from services.http_double import http, http_double, timed
 from services.kafka import Kafka, kafka_cluster
-from services.mariadb import free_port
 from services.monitoring import readings_of, ticked, ticks, values_of
+from services.ports import free_port
 from services.valkey import PASSWORD, Valkey
 
 from aspects_orchestration.monitoring.model import State

@@ -327,7 +327,7 @@ def test_killed_anywhere_and_run_again_with_the_same_plan(
             [sys.executable, str(Path(release_once.__file__)), asked, *arguments],
             env=environ | place.environ,
             check=False,
-            timeout=60,
+            timeout=300,
         ).returncode
 
     assert run(point, str(count)) == -signal.SIGKILL

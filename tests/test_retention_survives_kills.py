@@ -51,7 +51,7 @@ def test_killed_anywhere_and_run_again_with_the_same_plan(site: Site, words: str
     process = start(site, asked.id)
     assert said(process, words)
     os.kill(process.pid, signal.SIGKILL)
-    process.communicate(timeout=60)
+    process.communicate(timeout=300)
     assert_gone(process, within_s=10)
     rest = seen(site, archive=None).plan
     assert 0 < len(rest.steps) < len(asked.steps), "killed in the middle"

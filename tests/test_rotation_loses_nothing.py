@@ -6,7 +6,7 @@ import json
 import signal
 import time
 from collections import Counter
-from itertools import cycle
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -14,7 +14,8 @@ from services import log_writer, rotate_once
 
 WRITERS = 4
 LINES_A_SECOND = 250
-LINES = 2_000
+#: More than are ever written: writers are told when to end.
+MANY = 1_000_000
 
 
 def lines_of(folder: Path) -> Counter[tuple[str, int]]:
@@ -28,41 +29,35 @@ def lines_of(folder: Path) -> Counter[tuple[str, int]]:
     return found
 
 
-def written(writers: int, lines: int) -> Counter[tuple[str, int]]:
-    return Counter((f"writer{one}", number) for one in range(writers) for number in range(lines))
+def written(lines: Sequence[int]) -> Counter[tuple[str, int]]:
+    """Each line of each writer once, by how many they wrote."""
+    return Counter((f"writer{one}", number) for one, many in enumerate(lines) for number in range(many))
 
 
 @pytest.mark.slow
 def test_nothing_is_lost_while_a_thousand_lines_a_second_are_written(tmp_path: Path) -> None:
     log = tmp_path / "tracking.log"
     started = time.monotonic()
-    writers = [log_writer.start(log, f"writer{one}", LINES, LINES_A_SECOND) for one in range(WRITERS)]
-    rotations, killed = 0, 0
-    steps = cycle(("none", *rotate_once.STEPS))
-    while any(one.poll() is None for one in writers):
-        step = next(steps)
+    writers = [log_writer.start(log, f"writer{one}", MANY, LINES_A_SECOND) for one in range(WRITERS)]
+    for step in ("none", *rotate_once.STEPS) * 2:
         returned = rotate_once.start(log, step).wait(60)
-        # With no new line since the last rotation there is nothing to rename, and so no step to be killed at.
-        assert returned in ({0} if step == "none" else {0, -signal.SIGKILL})
-        rotations += 1
-        killed += returned != 0
-    assert [one.wait() for one in writers] == [0] * WRITERS
+        assert returned == (0 if step == "none" else -signal.SIGKILL)
+    lines = [log_writer.told_to_end(one) for one in writers]
     took_s = time.monotonic() - started
-    assert lines_of(tmp_path) == written(WRITERS, LINES)
-    assert rotations >= 5
-    assert killed >= 3
+    assert lines_of(tmp_path) == written(lines)
     assert sum(1 for one in tmp_path.glob("tracking.log-*") if one.stat().st_size) >= 3
-    assert WRITERS * LINES / took_s > 500
+    assert sum(lines) / took_s > 500
 
 
 @pytest.mark.slow
 def test_two_rotations_at_once_lose_nothing(tmp_path: Path) -> None:
     log = tmp_path / "tracking.log"
-    writers = [log_writer.start(log, f"writer{one}", 750, LINES_A_SECOND) for one in range(WRITERS)]
-    while any(one.poll() is None for one in writers):
+    writers = [log_writer.start(log, f"writer{one}", MANY, LINES_A_SECOND) for one in range(WRITERS)]
+    for _ in range(4):
         both = [rotate_once.start(log) for _ in range(2)]
         assert [one.wait(60) for one in both] == [0, 0]
-    assert lines_of(tmp_path) == written(WRITERS, 750)
+    lines = [log_writer.told_to_end(one) for one in writers]
+    assert lines_of(tmp_path) == written(lines)
 
 
 @pytest.mark.parametrize("step", rotate_once.STEPS)
@@ -75,5 +70,5 @@ def test_a_rotation_that_was_killed_is_gone_on_with(tmp_path: Path, step: str) -
     assert rotate_once.start(log).wait(60) == 0
     log_writer.write_line(writer)
     log_writer.end(writer)
-    assert lines_of(tmp_path) == written(1, 3)
+    assert lines_of(tmp_path) == written([3])
     assert json.loads(log.read_bytes())["event"]["number"] == 2

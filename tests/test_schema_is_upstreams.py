@@ -10,11 +10,12 @@ from pathlib import Path
 import clickhouse_connect
 import pytest
 from clickhouse_connect.driver.client import Client
+from services.site import stop_server
 
 from aspects_orchestration.errors import SettingsError, WarehouseError
 from aspects_orchestration.warehouse import schema
 from aspects_orchestration.warehouse.schema import Difference, SchemaNames
-from aspects_orchestration.warehouse.server import ServerAddress, ensure_running, stop
+from aspects_orchestration.warehouse.server import ServerAddress, ensure_running
 from aspects_orchestration.warehouse.statements import ddl, statement, statements_folder
 
 # Written from upstream's tables, not from this project's SQL: columns in order, engine, partition key, sorting key,
@@ -120,7 +121,7 @@ _numbers = count(1)
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerAddress]:
     home = tmp_path_factory.mktemp("aspects")
     yield ensure_running(home, grants=schema.pipeline_grants(SchemaNames()))
-    stop(home)
+    stop_server(home)
 
 
 @pytest.fixture

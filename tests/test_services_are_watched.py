@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 from services.http_double import HttpDouble, http, http_double, timed
-from services.mariadb import free_port
 from services.monitoring import readings_of, ticked, ticks, values_of
+from services.ports import free_port
 from services.ralph import Ralph
-from services.site import Site
+from services.site import Site, stop_server
 
 from aspects_orchestration.monitoring.model import State
 from aspects_orchestration.monitoring.services import readers
@@ -87,7 +87,7 @@ def test_a_real_ralph_that_does_not_reach_its_database_lives_and_is_not_well(
     real.start()
     asked = ralph(f"127.0.0.1:{real.port}")
     assert values_of(asked)["ralph_up{check=heartbeat}"] == 1
-    server.stop(site.home)
+    stop_server(site.home)
     found = readings_of(asked)
     assert found["ralph_up{check=lbheartbeat}"].value == 1
     assert found["ralph_up{check=heartbeat}"].value == 0

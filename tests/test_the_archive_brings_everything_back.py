@@ -11,7 +11,7 @@ import pytest
 from services.archive import TestArchive, by_day, write_archive
 from services.events import enrolled, peopled_site, statements, who
 from services.seaweedfs import S3Server
-from services.site import Site
+from services.site import Site, stop_server
 
 from aspects_orchestration.archive.reading import UnsoundArchiveError
 from aspects_orchestration.archive.seal import seal_day
@@ -21,7 +21,6 @@ from aspects_orchestration.replay.result import LoadResult
 from aspects_orchestration.replay.sources import ARCHIVE, BOTH, NoLogsError
 from aspects_orchestration.samples import SampleSpec
 from aspects_orchestration.tracking.stores import S3Options
-from aspects_orchestration.warehouse import server
 
 SPEC = SampleSpec(lines=1_500, damage=0.02)
 MONTHS = ("2024-04", "2024-05", "2024-06")
@@ -36,7 +35,7 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         site.load(month)
     write_archive(str(site.folder / "archive"), by_day(files[:-1]))
     yield site
-    server.stop(site.home)
+    stop_server(site.home)
 
 
 @pytest.fixture

@@ -9,7 +9,8 @@ import pytest
 import sqlalchemy as sa
 from pydantic import SecretStr
 from services.lms_rows import LmsTables
-from services.mariadb import MariaDb, free_port, require_mariadb
+from services.mariadb import MariaDb, require_mariadb
+from services.ports import free_port
 
 from aspects_orchestration.errors import LmsError
 from aspects_orchestration.lms.database import LmsDatabase, LmsUnreachableError, keyset

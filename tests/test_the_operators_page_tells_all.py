@@ -10,7 +10,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 from playwright.sync_api import Page, sync_playwright
-from services.mariadb import free_port
+from services.ports import free_port
 from services.seaweedfs import S3Server
 from services.site import Site
 from services.web import require_chromium

@@ -8,10 +8,9 @@ from pathlib import Path
 
 import pytest
 from services.sealed_site import machine_with_the_archive, write_sealed_site
-from services.site import Site
+from services.site import Site, stop_server
 
 from aspects_orchestration.samples import SampleSpec
-from aspects_orchestration.warehouse import server
 
 RUNBOOK = Path(__file__).resolve().parents[1] / "docs/disaster-recovery.md"
 _STEP = re.compile(r"^ *```bash\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
@@ -22,7 +21,7 @@ def test_three_months_come_back_to_the_row(tmp_path_factory: pytest.TempPathFact
         tmp_path_factory.mktemp("lost"), SampleSpec(lines=4_000, damage=0.01), files=12
     )
     lost = original.rows()
-    server.stop(original.home)
+    stop_server(original.home)
     machine_with_the_archive(original, site)
     site.environ |= {
         "ASPECTS_LMS_DATABASE_URL": f"sqlite:///{site.folder}/lms.sqlite",

@@ -8,22 +8,20 @@ import re
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import clickhouse_connect
 import pytest
 import yaml
 from dagster import DagsterInstance
+from services.site import stop_server
+from services.tutor import OURS, PLUGIN, ROOT, Rendered, Tutor, save, tutor
 
 from aspects_orchestration.settings import Settings, documented_settings, load_settings
 from aspects_orchestration.warehouse import server
 
 pytestmark = pytest.mark.slow
-ROOT = Path(__file__).resolve().parents[1]
-PLUGIN = ROOT / "deploy/tutor"
-OURS = "aspects-orchestration"
+__all__ = ["tutor"]  # a fixture
 SERVICES = {f"{OURS}-code", f"{OURS}-daemon", f"{OURS}-webserver"}
 CONFIGURATIONS: dict[str, dict[str, str]] = {
     "defaults": {},
@@ -54,86 +52,8 @@ CONFIGURATIONS: dict[str, dict[str, str]] = {
 }
 
 
-@dataclass(frozen=True)
-class Rendered:
-    """A Tutor project root after `tutor config save`."""
-
-    root: Path
-    tutor: Path
-
-    def run(self, *arguments: str, path: Path | None = None) -> subprocess.CompletedProcess[str]:
-        search = os.environ["PATH"] if path is None else f"{path}{os.pathsep}{os.environ['PATH']}"
-        environ = {"TUTOR_ROOT": str(self.root), "HOME": str(self.root), "PATH": search, "LC_ALL": "C.UTF-8"}
-        return subprocess.run(
-            [self.tutor, *arguments], env=environ, capture_output=True, text=True, check=False, timeout=120
-        )
-
-    def text(self, path: str) -> str:
-        return (self.root / "env" / path).read_text()
-
-    def documents(self, path: str) -> list[dict[str, Any]]:
-        return [one for one in yaml.safe_load_all(self.text(path)) if one]
-
-    @property
-    def config(self) -> dict[str, Any]:
-        return yaml.safe_load((self.root / "config.yml").read_text())  # type: ignore[no-any-return]
-
-    def printed(self, name: str) -> str:
-        # tutor prints the value alone on its last line; warnings go to stderr.
-        done = self.run("config", "printvalue", name)
-        assert done.returncode == 0, done.stderr
-        return done.stdout.rstrip("\n").rsplit("\n", 1)[-1].strip()
-
-    def secrets(self) -> set[str]:
-        """Passwords of this root, as they stand in config.yml."""
-        return {
-            str(value)
-            for name, value in self.config.items()
-            if value and re.search("PASSWORD|SECRET|ALERT_URLS", name)
-        }
-
-
 @pytest.fixture(scope="session")
-def tutor(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """tutor, tutor-contrib-aspects and the plugin in a venv of their own."""
-    folder = tmp_path_factory.mktemp("tutor")
-    source = shutil.copytree(
-        PLUGIN, folder / "plugin", ignore=shutil.ignore_patterns("*.egg-info", "__pycache__")
-    )
-    subprocess.run([sys.executable, "-m", "venv", folder / "venv"], check=True, timeout=120)
-    pip = [folder / "venv/bin/pip", "install", "--quiet", "--disable-pip-version-check", "--no-input"]
-    done = subprocess.run(
-        [*pip, "tutor-contrib-aspects==6.1.0", "tutor==22.0.2", source],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=500,
-    )
-    if done.returncode and not os.environ.get("ASPECTS_TESTS_REQUIRE_ALL"):
-        pytest.skip(f"tutor cannot be installed here: {done.stderr.strip()[-300:]}")
-    assert done.returncode == 0, done.stderr
-    return folder / "venv/bin/tutor"
-
-
-def save(tutor: Path, root: Path, given: dict[str, str]) -> Rendered:
-    root.mkdir()
-    # YAML's own quoting, as tutor reads --set as YAML.
-    (root / "config.yml").write_text(
-        yaml.safe_dump(
-            {
-                "PLUGINS": ["aspects", OURS],
-                **{k: {"true": True, "false": False}.get(v, v) for k, v in given.items()},
-            }
-        )
-    )
-    rendered = Rendered(root, tutor)
-    done = rendered.run("config", "save")
-    assert done.returncode == 0, done.stderr[-3000:]
-    return rendered
-
-
-@pytest.fixture(scope="session")
-def sites(tutor: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Rendered]:
+def sites(tutor: Tutor, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Rendered]:
     folder = tmp_path_factory.mktemp("sites")
     return {name: save(tutor, folder / name, given) for name, given in CONFIGURATIONS.items()}
 
@@ -168,24 +88,38 @@ def test_settings_are_those_of_aspects(site: Rendered) -> None:
     values = environment(site)
     assert values == in_kubernetes(site)
     settings = loaded(values)
-    port = site.printed("CLICKHOUSE_INTERNAL_HTTP_PORT")
+    printed = site.printed(
+        "CLICKHOUSE_INTERNAL_HTTP_PORT",
+        "CLICKHOUSE_HOST",
+        "CLICKHOUSE_SECURE_CONNECTION",
+        "ORCHESTRATION_CLICKHOUSE_USER",
+        "CLICKHOUSE_CLUSTER_NAME",
+        "ASPECTS_XAPI_DATABASE",
+        "ASPECTS_RAW_XAPI_TABLE",
+        "ASPECTS_EVENT_SINK_DATABASE",
+        "ASPECTS_DATA_TTL_EXPRESSION",
+        "ASPECTS_ENABLE_PII",
+        "ENABLE_HTTPS",
+        "LMS_HOST",
+        "ASPECTS_TRACKING_LOGS",
+    )
     assert settings.clickhouse is not None
     assert (settings.clickhouse.host, str(settings.clickhouse.port)) == (
-        site.printed("CLICKHOUSE_HOST"),
-        port,
+        printed["CLICKHOUSE_HOST"],
+        printed["CLICKHOUSE_INTERNAL_HTTP_PORT"],
     )
-    assert settings.clickhouse.secure == (site.printed("CLICKHOUSE_SECURE_CONNECTION").lower() == "true")
-    assert settings.clickhouse.user == site.printed("ORCHESTRATION_CLICKHOUSE_USER")
+    assert settings.clickhouse.secure == (printed["CLICKHOUSE_SECURE_CONNECTION"].lower() == "true")
+    assert settings.clickhouse.user == printed["ORCHESTRATION_CLICKHOUSE_USER"]
     assert values["CLICKHOUSE_ADMIN_PASSWORD"] == site.config["ORCHESTRATION_CLICKHOUSE_PASSWORD"]
-    assert settings.cluster_name == site.printed("CLICKHOUSE_CLUSTER_NAME")
-    assert settings.xapi_database == site.printed("ASPECTS_XAPI_DATABASE")
-    assert settings.raw_xapi_table == site.printed("ASPECTS_RAW_XAPI_TABLE")
-    assert settings.event_sink_database == site.printed("ASPECTS_EVENT_SINK_DATABASE")
-    assert settings.data_ttl_expression == site.printed("ASPECTS_DATA_TTL_EXPRESSION")
-    assert settings.enable_pii == (site.printed("ASPECTS_ENABLE_PII").lower() == "true")
-    https = site.printed("ENABLE_HTTPS").lower() == "true"
-    assert settings.lms_root_url == f"{'https' if https else 'http'}://{site.printed('LMS_HOST')}"
-    assert settings.tracking_log_prefixes == tuple(site.printed("ASPECTS_TRACKING_LOGS").split(","))
+    assert settings.cluster_name == printed["CLICKHOUSE_CLUSTER_NAME"]
+    assert settings.xapi_database == printed["ASPECTS_XAPI_DATABASE"]
+    assert settings.raw_xapi_table == printed["ASPECTS_RAW_XAPI_TABLE"]
+    assert settings.event_sink_database == printed["ASPECTS_EVENT_SINK_DATABASE"]
+    assert settings.data_ttl_expression == printed["ASPECTS_DATA_TTL_EXPRESSION"]
+    assert settings.enable_pii == (printed["ASPECTS_ENABLE_PII"].lower() == "true")
+    https = printed["ENABLE_HTTPS"].lower() == "true"
+    assert settings.lms_root_url == f"{'https' if https else 'http'}://{printed['LMS_HOST']}"
+    assert settings.tracking_log_prefixes == tuple(printed["ASPECTS_TRACKING_LOGS"].split(","))
     assert not settings.is_embedded
     assert not settings.uses_sample_logs
 
@@ -398,7 +332,7 @@ def test_the_backfill_that_was_asked_for_runs(
             timeout=300,
         )
     finally:
-        server.stop(home)
+        stop_server(home)
     assert run.returncode == 0, (run.stdout + run.stderr)[-3000:]
     # A dry run materializes nothing, so that there is nothing to check after it.
     assert "skipped dependencies: ['xapi_events_all.result']" in run.stderr
@@ -432,7 +366,7 @@ def test_clickhouse_can_read_the_grants_and_is_told_a_hash(
             assert admin.command(f"EXPLAIN AST {statement}")
         admin.close()
     finally:
-        server.stop(home)
+        stop_server(home)
 
 
 @pytest.mark.parametrize(
@@ -466,7 +400,7 @@ def test_initialisation_tells_no_password_of_ours(
     assert site.config["MYSQL_ROOT_PASSWORD"] not in asked + done.stdout
 
 
-def test_the_image_is_built_from_a_mounted_checkout(tutor: Path, docker: Path, tmp_path: Path) -> None:
+def test_the_image_is_built_from_a_mounted_checkout(tutor: Tutor, docker: Path, tmp_path: Path) -> None:
     site = save(tutor, tmp_path / "root", {})
     checkout = tmp_path / OURS
     checkout.mkdir()

@@ -89,7 +89,7 @@ def test_what_the_winner_did_not_see_comes_with_the_next_day(town: SealSite) -> 
         )
         other.seal(date(2024, 5, 2))
         late.write_bytes(content)
-        output, _ = slow.communicate(b"\n", timeout=60)
+        output, _ = slow.communicate(b"\n", timeout=300)
     finally:
         stop(slow)
     assert b"1 files that it did not see come with the next day" in output

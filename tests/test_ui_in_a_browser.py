@@ -12,11 +12,10 @@ from pathlib import Path
 import psutil
 import pytest
 from playwright.sync_api import Page, expect, sync_playwright
-from services.site import Site
+from services.site import Site, stop_server
 from services.web import Web, require_chromium, until, web_of
 
 from aspects_orchestration.samples import SampleSpec, write_logs
-from aspects_orchestration.warehouse import server
 from aspects_orchestration.warehouse.verify import QUESTIONS
 
 expect.set_options(timeout=30_000)
@@ -60,7 +59,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     made.logs.mkdir()
     made.write_samples(SampleSpec(lines=6_000, damage=0.002), files=6)
     yield made
-    server.stop(made.home)
+    stop_server(made.home)
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from urllib.parse import quote
 import psutil
 import yaml
 
-from services.mariadb import free_port
+from services.ports import free_port
 from services.postgres import Postgres
 from services.site import Site
 from services.valkey import Valkey

@@ -22,10 +22,10 @@ from aspects_orchestration.xapi.erb import UntransformableError
 from aspects_orchestration.xapi.fast.engine import FastEngine
 from aspects_orchestration.xapi.verify import canonical
 from services.compare_substrate import SPEC, People, sample_events
-from services.mutations import mutations
+from services.mutations import Mutation, made, mutations
 
 
-def as_generated() -> Iterator[tuple[str, Event, Iterator[tuple[str, Event]]]]:
+def as_generated() -> Iterator[tuple[str, Event, Iterator[tuple[str, Mutation]]]]:
     """The samples' own events, a thousand at a time."""
     samples = (sample for sample in generate(SPEC) if sample.transformable and sample.damage is None)
     events = ((f"line {number}", parse_event(sample.raw)) for number, sample in enumerate(samples))
@@ -74,7 +74,7 @@ def main() -> None:
         for name, mutation in several:
             number += 1
             if name == "as it is" or number % stride == 0:
-                chosen[name] = mutation
+                chosen[name] = made(mutation)
         with erb.site(people, people):
             fast = {name: outcome(engine, mutation) for name, mutation in chosen.items()}
             left = [name for name, mutation in chosen.items() if not _is_built(engine, mutation)]

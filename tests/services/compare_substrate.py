@@ -20,7 +20,7 @@ from aspects_orchestration.xapi import erb
 from aspects_orchestration.xapi.built import BuiltStatement, built
 from aspects_orchestration.xapi.erb import Identity, UntransformableError
 from aspects_orchestration.xapi.fast.substrate import PATCH_NAMES, Substrate, install
-from services.mutations import mutations
+from services.mutations import made, mutations
 
 SPEC = SampleSpec(lines=6_000, transformable=1.0, style="plain", seed=5)
 Outcome = list[Any] | str
@@ -92,7 +92,7 @@ def mutated(stride: int) -> dict[str, Event]:
         for name, mutation in mutations(event):
             number += 1
             if name == "as it is" or number % stride == 0:
-                chosen[f"{kind}: {name}"] = mutation
+                chosen[f"{kind}: {name}"] = made(mutation)
     return chosen
 
 

@@ -12,8 +12,7 @@ import pytest
 
 from aspects_orchestration.samples import SampleSpec, write_courses, write_identities
 from aspects_orchestration.samples.site import Learner, course, learner
-from aspects_orchestration.warehouse import server
-from services.site import Site
+from services.site import Site, stop_server
 
 COURSE = course(0).key
 OTHER_COURSE = course(1).key
@@ -66,7 +65,7 @@ def peopled_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     site.logs.mkdir()
     write_people(site)
     yield site
-    server.stop(site.home)
+    stop_server(site.home)
 
 
 def statements(site: Site, month: str) -> list[dict[str, Any]]:

@@ -11,6 +11,7 @@ import pytest
 
 from aspects_orchestration.monitoring.memory import read, read_cursor
 from aspects_orchestration.monitoring.model import Standing
+from services.effort import spent_s
 from services.site import Site
 
 
@@ -20,6 +21,7 @@ class Tick:
 
     Attributes:
         took_s: how long it took, in seconds.
+        spent_s: CPU seconds of it, here and in the embedded server.
         standings: how signals stand after it, by key.
         observed: the metadata of each signal's observation, by signal.
         cursor: as the sensor keeps it.
@@ -27,6 +29,7 @@ class Tick:
     """
 
     took_s: float
+    spent_s: float
     standings: dict[str, Standing]
     observed: dict[str, dict[str, Any]]
     cursor: str
@@ -45,9 +48,10 @@ def tick_of(
         monkeypatch.setenv(name, value)
     with dg.DagsterInstance.ephemeral() as instance:
         context = dg.build_sensor_context(instance=instance, cursor=cursor)
-        started = time.monotonic()
+        before_s, started = spent_s(site), time.monotonic()
         result = sensor(context)
         took_s = time.monotonic() - started
+        after_s = spent_s(site)
     assert isinstance(result, dg.SensorResult)
     observed = {
         event.asset_key.path[-1]: {name: one.value for name, one in event.metadata.items()}
@@ -55,5 +59,10 @@ def tick_of(
     }
     kept = result.cursor or ""
     return Tick(
-        took_s, read(read_cursor(kept).get("standings")), observed, kept, str(result.skip_reason or "")
+        took_s,
+        after_s - before_s,
+        read(read_cursor(kept).get("standings")),
+        observed,
+        kept,
+        str(result.skip_reason or ""),
     )

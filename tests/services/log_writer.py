@@ -2,14 +2,15 @@
 
 `python -m services.log_writer LOG NAME LINES LINES_A_SECOND HANDLER`, with PYTHONPATH of the tests: the handler is `watched`
 (Python's WatchedFileHandler, as edx-platform has it) or `deaf` (a FileHandler, which does not follow renames). Prints
-`ready` when its first line is written; ends when its last one is, or, with 0 lines a second, writes a line for each that it
-reads from its standard input.
+`ready` when its first line is written; ends when its last one is, or when it is told to (SIGTERM), and prints how many it
+wrote. With 0 lines a second it writes a line for each that it reads from its standard input.
 """
 
 from __future__ import annotations
 
 import json
 import logging
+import signal
 import subprocess
 import sys
 import time
@@ -48,7 +49,15 @@ def write_line(process: Writing) -> None:
 
 def end(process: Writing) -> None:
     """End one that was started without a pace."""
-    process.communicate(timeout=60)
+    process.communicate(timeout=300)
+
+
+def told_to_end(process: Writing) -> int:
+    """Let one that writes at a pace end with the line that it is at; how many it wrote."""
+    process.send_signal(signal.SIGTERM)
+    output, _ = process.communicate(timeout=300)
+    assert process.returncode == 0
+    return int(output)
 
 
 def event(writer: str, number: int, at: datetime) -> str:
@@ -72,6 +81,8 @@ def main(log: str, name: str, lines: str, rate: str, handler: str) -> None:
     tracking.propagate = False
     tracking.addHandler(kind(log))
     tracking.error(event(name, 0, datetime.now(UTC)))
+    told: list[int] = []
+    signal.signal(signal.SIGTERM, lambda number, _: told.append(number))
     _say("ready")
     started = time.monotonic()
     if not int(rate):
@@ -79,9 +90,12 @@ def main(log: str, name: str, lines: str, rate: str, handler: str) -> None:
             tracking.error(event(name, number, datetime.now(UTC)))
             _say("written")
         return
-    for number in range(1, int(lines)):
+    number = 1
+    while number < int(lines) and not told:
         time.sleep(max(0.0, started + number / int(rate) - time.monotonic()))
         tracking.error(event(name, number, datetime.now(UTC)))
+        number += 1
+    _say(str(number))
 
 
 def _say(word: str) -> None:

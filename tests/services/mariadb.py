@@ -18,6 +18,7 @@ import sqlalchemy as sa
 from pydantic import SecretStr
 
 from services.lms_rows import LmsTables
+from services.ports import free_port
 
 START_TIMEOUT_S = 60.0
 _TABLES = Path(__file__).with_name("lms_tables.sql")
@@ -157,15 +158,6 @@ def require_mariadb() -> None:
     if os.environ.get("ASPECTS_TESTS_REQUIRE_ALL"):
         pytest.fail("mariadbd is not installed, and ASPECTS_TESTS_REQUIRE_ALL is set: install mariadb-server")
     pytest.skip("mariadbd is not installed: install the Debian package mariadb-server")
-
-
-def free_port() -> int:
-    """A port of 127.0.0.1 that nobody listens on."""
-    import socket
-
-    with socket.socket() as held:
-        held.bind(("127.0.0.1", 0))
-        return int(held.getsockname()[1])
 
 
 @pytest.fixture(scope="session")

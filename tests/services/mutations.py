@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, Final
 
 Event = dict[str, Any]
+Mutation = Event | Callable[[], Event]
 
 _DEEP: Final[dict[str, Any]] = {}
 _place = _DEEP
@@ -210,8 +212,16 @@ _SOUGHT: Final = (
 )
 
 
-def mutations(event: Event) -> Iterator[tuple[str, Event]]:  # noqa: PLR0912  a loop for each kind of mutation
-    """An event and what can become of it, each with a name. None shares anything with another."""
+def made(mutation: Mutation) -> Event:
+    """The event that a mutation is."""
+    return mutation() if callable(mutation) else mutation
+
+
+def mutations(event: Event) -> Iterator[tuple[str, Mutation]]:  # noqa: PLR0912  a loop for each kind of mutation
+    """An event and what can become of it, each with a name. None shares anything with another.
+
+    Most are made only when they are asked for (`made`): who takes each twelfth need not copy the others.
+    """
     yield "as it is", copy.deepcopy(event)
     for key in _COMMON:
         if key in event and key != "name":
@@ -227,7 +237,7 @@ def mutations(event: Event) -> Iterator[tuple[str, Event]]:  # noqa: PLR0912  a 
         yield f"context user {user!r}", _changed(event, ("context", "user_id"), user)
         yield f"data user {user!r}", _changed(event, ("data", "user_id"), user)
         yield f"data username {user!r}", _changed(event, ("data", "username"), user)
-        nobody = _changed(event, ("context", "user_id"), _DROP)
+        nobody = _change(event, ("context", "user_id"), _DROP)
         yield f"username {user!r}", _changed(nobody, ("username",), user)
     for time in ODD_TIMES:
         yield f"timestamp {time!r}", _changed(event, ("timestamp",), time)
@@ -266,7 +276,7 @@ def mutations(event: Event) -> Iterator[tuple[str, Event]]:  # noqa: PLR0912  a 
                         yield name, _changed(event, ("data", key, below), value)
 
 
-def _several(event: Event, data: dict[str, Any]) -> Iterator[tuple[str, Event]]:
+def _several(event: Event, data: dict[str, Any]) -> Iterator[tuple[str, Mutation]]:
     """What can become of the questions of a problem."""
     questions = data.get("submission")
     if not isinstance(questions, dict):
@@ -316,7 +326,11 @@ def _reversed(place: Event) -> Event:
     return {key: turned(place[key]) for key in reversed(place)}
 
 
-def _changed(event: Event, path: tuple[str, ...], value: Any) -> Event:
+def _changed(event: Event, path: tuple[str, ...], value: Any) -> Mutation:
+    return partial(_change, event, path, value)
+
+
+def _change(event: Event, path: tuple[str, ...], value: Any) -> Event:
     changed = copy.deepcopy(event)
     place: Any = changed
     for part in path[:-1]:

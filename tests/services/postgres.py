@@ -17,7 +17,7 @@ from pathlib import Path
 import psycopg2
 import pytest
 
-from services.mariadb import free_port
+from services.ports import free_port
 
 _START_TIMEOUT_S = 60.0
 

@@ -1,14 +1,10 @@
-"""A real Ralph, in a venv of its own, because it pins an older clickhouse-connect than this project has.
-
-The venv is made once a machine, by pip, and takes about 20 s; where nothing can be installed its tests are skipped.
-"""
+"""A real Ralph, in a venv of its own, because it pins an older clickhouse-connect than this project has."""
 
 from __future__ import annotations
 
 import os
 import signal
 import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
@@ -19,48 +15,19 @@ from pathlib import Path
 import pytest
 
 from aspects_orchestration.warehouse.server import ServerAddress
-from services.mariadb import free_port
+from services.ports import free_port
+from services.venvs import python_with
 
 _VERSION = "5.1.0"
 # Ralph's API imports two more than it declares.
 _PACKAGES = [f"ralph-malph[backend-clickhouse,lrs,cli]=={_VERSION}", "uvicorn", "requests"]
-_INSTALL_TIMEOUT_S = 240
 _START_TIMEOUT_S = 60.0
-
-
-def _venv() -> Path:
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    version = f"{sys.version_info.major}.{sys.version_info.minor}"
-    return cache / "aspects-orchestration-tests" / f"ralph-{_VERSION}-py{version}"
 
 
 @pytest.fixture(scope="session")
 def ralph_program() -> Path:
-    """The Python that has Ralph; made if it is not there yet."""
-    venv = _venv()
-    # Written last, so that a venv whose making was interrupted is made again.
-    whole, packages = venv / "whole", "\n".join(_PACKAGES)
-    if not whole.exists() or whole.read_text() != packages:
-        try:
-            subprocess.run(
-                [sys.executable, "-m", "venv", "--clear", str(venv)],
-                check=True,
-                capture_output=True,
-                timeout=_INSTALL_TIMEOUT_S,
-            )
-            subprocess.run(
-                [str(venv / "bin/python"), "-m", "pip", "install", "--quiet", *_PACKAGES],
-                check=True,
-                capture_output=True,
-                timeout=_INSTALL_TIMEOUT_S,
-            )
-        except (OSError, subprocess.SubprocessError) as error:
-            why = f"Ralph {_VERSION} cannot be installed here by pip ({type(error).__name__})"
-            if os.environ.get("ASPECTS_TESTS_REQUIRE_ALL"):
-                pytest.fail(f"{why}, and ASPECTS_TESTS_REQUIRE_ALL is set")
-            pytest.skip(why)
-        whole.write_text(packages)
-    return venv / "bin/python"
+    """The Python that has Ralph."""
+    return python_with(f"ralph-{_VERSION}", _PACKAGES)
 
 
 @dataclass

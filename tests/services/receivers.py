@@ -14,7 +14,7 @@ from uuid import uuid4
 
 from aiosmtpd.controller import Controller
 
-from services.mariadb import free_port
+from services.ports import free_port
 
 SECRET = "s3cr3t-of-the-hook"
 

@@ -21,7 +21,7 @@ from aspects_orchestration.settings import ClickHouseAddress
 from aspects_orchestration.tracking.stores import S3Options
 from aspects_orchestration.warehouse import server
 from aspects_orchestration.warehouse.client import Warehouse
-from services.site import Site
+from services.site import Site, stop_server
 
 RAW = "xapi.xapi_events_all"
 _BEHIND = {
@@ -53,7 +53,7 @@ def server_of_the_module(tmp_path_factory: pytest.TempPathFactory) -> Iterator[P
     made.logs.mkdir()
     made.warehouse()
     yield made.home
-    server.stop(made.home)
+    stop_server(made.home)
 
 
 @pytest.fixture

@@ -177,7 +177,7 @@ def town(tmp_path: Path) -> SealSite:
 
 def killed(process: subprocess.Popen[bytes]) -> bytes:
     """What a process said that has killed itself."""
-    output, _ = process.communicate(timeout=60)
+    output, _ = process.communicate(timeout=300)
     assert process.returncode == -signal.SIGKILL, output[-3000:]
     return output
 

@@ -5,17 +5,18 @@ from __future__ import annotations
 import json
 import secrets
 import shutil
-import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
+from services.ports import free_port
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -68,14 +69,6 @@ class S3Server:
         return f"{self.uri}/{name}"
 
 
-def _free_ports(count: int) -> list[int]:
-    with ExitStack() as held:
-        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [int(one.getsockname()[1]) for one in sockets]
-
-
 def _command(folder: Path, ports: list[int]) -> list[str]:
     beside_python = Path(sys.executable).with_name("weed")
     weed = str(beside_python) if beside_python.exists() else shutil.which("weed")
@@ -101,7 +94,7 @@ def _command(folder: Path, ports: list[int]) -> list[str]:
 def serving(folder: Path) -> Iterator[S3Server]:
     """A server with its bucket, whose data is in an empty folder."""
     (folder / "data").mkdir()
-    ports = _free_ports(2 * len(PORTS) + 1)
+    ports = [free_port() for _ in range(2 * len(PORTS) + 1)]
     server = S3Server(
         endpoint=f"http://127.0.0.1:{ports[2 * PORTS.index('s3')]}",
         access_key="tests",

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from clickhouse_connect.driver.httputil import close_managers
 
 from aspects_orchestration.replay.load import load_month
 from aspects_orchestration.replay.plan import LoadPlan, LoadRequest, make_plan
@@ -142,13 +143,23 @@ class Site:
         return subprocess.CompletedProcess(process.args, process.returncode, output)
 
 
+def stop_server(home: Path) -> None:
+    """Stop a home's embedded server, if it runs.
+
+    Connections that this process keeps for its next request are closed before: the server would wait five seconds for
+    one to come.
+    """
+    close_managers()
+    server.stop(home)
+
+
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[Site]:
     """A site without logs yet; its server, if the test starts it, is stopped at the end."""
     made = Site(tmp_path)
     made.logs.mkdir()
     yield made
-    server.stop(made.home)
+    stop_server(made.home)
 
 
 @pytest.fixture(scope="session")
@@ -156,7 +167,7 @@ def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The folder of a site whose server is started once for many tests."""
     folder = tmp_path_factory.mktemp("shared")
     yield folder
-    server.stop(folder / "home")
+    stop_server(folder / "home")
 
 
 @pytest.fixture

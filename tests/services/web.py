@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import time
 import urllib.error
@@ -19,6 +18,7 @@ from typing import Any, TypeVar
 
 import pytest
 
+from services.ports import free_port
 from services.site import Site
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -81,7 +81,7 @@ def web_of(site: Site) -> Iterator[Web]:
     home.mkdir(exist_ok=True)
     (home / "dagster.yaml").symlink_to(ROOT / "dagster.yaml")
     log = site.folder / "dagster-dev.log"
-    port = _free_port()
+    port = free_port()
     with log.open("wb") as output:
         # With the module named in the environment, `dagster dev -w` refuses to start; empty is not named.
         process = replace(site, environ={**site.environ, "DAGSTER_MODULE_NAME": ""}).popen(
@@ -122,9 +122,3 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
         except ProcessLookupError:
             return
         return
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

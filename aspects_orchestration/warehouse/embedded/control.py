@@ -38,6 +38,8 @@ ENGINE_SERIES = "26.9"
 
 _COMMAND = "python -m aspects_orchestration.warehouse.server"
 _POLL_S = 0.05
+# A query stands in the server's list for a moment after its answer has been sent.
+_SETTLES_S = 1.0
 _ASK_AGAIN_S = 1.0
 
 
@@ -314,7 +316,11 @@ def _stop(place: Place, deadline: _Deadline) -> bool:
 
 def _stop_if_idle(place: Place, address: ServerAddress, lacking: str, deadline: _Deadline) -> None:
     busy = "SELECT count() FROM system.processes WHERE user != '' AND query_id != queryID()"
-    if b"".join(query(address, busy, admin=True)).strip() != b"0":
+    settled = time.monotonic() + _SETTLES_S
+    while b"".join(query(address, busy, admin=True)).strip() != b"0":
+        if time.monotonic() < settled:
+            time.sleep(_POLL_S)
+            continue
         raise WarehouseError(
             f"The embedded ClickHouse in {place.root} is busy, and runs without a right that is needed now "
             f"({lacking})",
