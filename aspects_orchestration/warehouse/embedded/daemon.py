@@ -190,13 +190,7 @@ class Server:
         os.close(self._announcement)
 
 
-#: For jemalloc: memory in large pages, kept for a while and whatever its size. Loads spend a third of the engine's time
-#: in fresh pages otherwise.
-_MEMORY = "thp:always,oversize_threshold:0,dirty_decay_ms:30000"
-
-
 def _settle_process() -> None:
-    os.environ.setdefault("JE_MALLOC_CONF", _MEMORY)
     os.environ["TZ"] = "UTC"  # the engine has its time zone from here, not from its configuration
     time.tzset()
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core would hold data and passwords
