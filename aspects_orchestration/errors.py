@@ -47,6 +47,10 @@ class WarehouseError(AspectsError):
     code: int | None = None
 
 
+class LrsError(AspectsError):
+    """Ralph refuses, is unreachable, or does not do what it should."""
+
+
 class LmsError(AspectsError):
     """The LMS database refuses, is unreachable, or lacks a table or column that is needed."""
 

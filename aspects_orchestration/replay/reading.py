@@ -75,6 +75,11 @@ class Staging:
         """The table of chunks that are staged."""
         return "progress_" + self.table.removeprefix("staging_")
 
+    @property
+    def sent_table(self) -> str:
+        """The table of statements whose fate at Ralph is known."""
+        return "progress_sent_" + self.table.removeprefix("staging_")
+
 
 @dataclass
 class _Open:

@@ -183,6 +183,7 @@ def plan_publish(
     step: str,
     limit: int = SLICE_STATEMENTS,
     say: Say = lambda _: None,
+    cut: Callable[[list[tuple[int, int]], int], list[Slice]] = cut_slices,
 ) -> PublishPlan:
     """Count every slice of the staging table against the raw table; inserts nothing.
 
@@ -191,9 +192,10 @@ def plan_publish(
         step: named in `log_comment`.
         limit: the most statements of a slice.
         say: told every few seconds how many slices are counted.
+        cut: cuts minutes into slices.
     """
     minutes = warehouse.rows("publish_minutes", step=step, **target.staging_names())
-    slices = cut_slices([(int(minute), int(rows)) for minute, rows in minutes], limit)
+    slices = cut([(int(minute), int(rows)) for minute, rows in minutes], limit)
     counted, told = [], time.monotonic()
     for one in slices:
         counted.append(_counted(warehouse, target, one, step))
