@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import version
 
-from aspects_orchestration.errors import WarehouseError
+from aspects_orchestration.errors import WarehouseError, one_line
 from aspects_orchestration.native import NOT_COMPILED, native
 from aspects_orchestration.replay.pool import WorkerPool
 from aspects_orchestration.replay.progress import Progress
@@ -419,4 +419,6 @@ class Reading:
         self.account.add(file.uri, LineAccount(undated=1))
         resumed = damage.resumed_at
         rest = "the rest is unread" if resumed is None else f"reading goes on at byte {resumed}"
-        self.say(f"{file.uri} is {damage.kind} at byte {damage.at_byte} ({damage.compression}): {rest}")
+        self.say(
+            f"{one_line(file.uri)} is {damage.kind} at byte {damage.at_byte} ({damage.compression}): {rest}"
+        )

@@ -21,7 +21,8 @@ class FileDamage:
 
     Attributes:
         file: its URI.
-        kind: truncated, corrupt, trailing_data or unsupported; missing or changed of an object that is not what was sealed.
+        kind: truncated, corrupt, trailing_data, unsupported or bomb; missing or changed of an object that is not what was
+            sealed.
         at_byte: where, in the file as stored.
         resumed_at: where reading went on; None if the rest of the file is unread.
     """

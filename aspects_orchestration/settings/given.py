@@ -24,6 +24,7 @@ from aspects_orchestration.settings.values import (
     log_paths,
     month,
     name_or_nothing,
+    on_lines,
     one_of,
     plain_name,
     readable_clickhouse_url,
@@ -156,7 +157,7 @@ class Given(BaseSettings):
         "Database of this project itself: staging, locks, catalog, run records.",
         default="aspects_orchestration",
     )
-    data_ttl_expression: Annotated[str, AfterValidator(ttl_expression), BeforeValidator(stripped)] | None = (
+    data_ttl_expression: Annotated[str, AfterValidator(ttl_expression), BeforeValidator(on_lines)] | None = (
         _setting(
             "ASPECTS_DATA_TTL_EXPRESSION",
             "How long rows are kept. Empty: for ever, which is the default on the embedded server.",

@@ -30,6 +30,9 @@ _BLANK: Final = b" \t\r\n\v\f\0"
 _BOM: Final = b"\xef\xbb\xbf"
 _MAX_DEPTH: Final = 3
 _MAX_CANDIDATES: Final = 16
+#: What may be read over and over to find the end of a line in pieces: bytes, and how many times the line itself.
+_REREAD_BYTES: Final = 1024 * 1024
+_REREAD_TIMES: Final = 64
 _DECODER: Final = json.JSONDecoder()
 #: Lines that are held at once between their being found and their being used, while they are still near the processor.
 _MOST_AT_ONCE: Final = 64
@@ -328,6 +331,28 @@ class _Partial:
         self.slot = slot
         self.raws: list[bytes] = []
         self.contents: list[bytes] = []
+        self._length = 0
+        self._reread = 0
+
+    def add(self, raw: bytes, content: bytes) -> None:
+        """Take the next piece."""
+        self.raws.append(raw)
+        self.contents.append(content)
+        self._length += len(content)
+
+    def is_whole(self) -> bool:
+        """Whether an event ends with the newest piece.
+
+        Whoever writes a million pieces that each look like an end would have all of them read a million times: beyond
+        its budget the line is left open, and ends where the next one begins.
+        """
+        if self.contents[-1].rstrip(_BLANK)[-1:] not in (b"}", b""):
+            return False
+        self._reread += self._length
+        if self._reread > _REREAD_BYTES + _REREAD_TIMES * self._length:
+            self._reread -= self._length
+            return False
+        return _is_whole(b"".join(self.contents))
 
 
 class _Pieces:
@@ -355,9 +380,8 @@ class _Pieces:
                 return self._ready()
             partial = self.waiting[piece.stream] = _Partial(offset, len(self._held))
             self._held.append(None)
-        partial.raws.append(raw)
-        partial.contents.append(piece.content)
-        if piece.ended or (raw.startswith(b'{"log":') and _is_whole(b"".join(partial.contents))):
+        partial.add(raw, piece.content)
+        if piece.ended or (raw.startswith(b'{"log":') and partial.is_whole()):
             self._close(piece.stream, ended=True)
         return self._ready()
 
