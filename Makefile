@@ -19,7 +19,7 @@ COMPILE := $(BIN)/uv pip compile pyproject.toml --quiet --universal --no-strip-e
 demo: export DAGSTER_MODULE_NAME := aspects_orchestration.definitions
 demo dev: export DAGSTER_HOME := $(HOME_OF_DAGSTER)
 
-.PHONY: help demo dev stop test bench lint types audit format lock install install-dev clean
+.PHONY: help demo dev stop test bench docs docs-serve screenshots lint types audit format lock install install-dev clean
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 
@@ -54,6 +54,15 @@ bench: $(DEV) ## the whole job against upstream's own command, by kind of event,
 	$(BIN)/python benchmarks/archive.py verify
 	$(BIN)/python benchmarks/archive.py verify --s3
 
+docs: $(DEV) ## the docs site into build/docs, with the reference made of the code; anything amiss fails
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
+
+docs-serve: $(DEV) ## the docs site on http://127.0.0.1:8000
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs serve --dev-addr 127.0.0.1:8000
+
+screenshots: $(DEV) ## take the docs' pictures of the web UI anew (Chromium)
+	ASPECTS_SCREENSHOTS=$(CURDIR)/docs/images $(BIN)/python -m pytest -n 0 tests/test_ui_in_a_browser.py
+
 lint: $(DEV) ## ruff: rules and format
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -86,7 +95,7 @@ $(BIN)/python:
 	python3.11-venv), or name one: make PYTHON=/path/to/python3.11" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
-$(RUNTIME): requirements.lock pyproject.toml | $(BIN)/python
+$(RUNTIME): requirements.lock pyproject.toml setup.py aspects_orchestration/_native.c | $(BIN)/python
 	@echo "Installing into $(VENV) (about 1.5 GB, once)"
 	$(PIP) --require-hashes -r requirements.lock
 	$(PIP) --no-deps --no-build-isolation --editable .

@@ -4,6 +4,30 @@ Each one says what happened, where, and what to do next, in one message that is 
 tracking-log line, a user's name or a secret.
 """
 
+import unicodedata
+
+
+def printable(text: str) -> str:
+    """A text as it can be shown on a terminal and in a log: what would move a cursor, change colours or turn the
+    direction of writing stands there as its number. Line breaks stay.
+
+    Args:
+        text: that may hold a file's name, an object's key, or what a server has answered.
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(
+        one.encode("unicode_escape").decode()
+        if one != "\n" and unicodedata.category(one) in {"Cc", "Cf", "Cs", "Zl", "Zp"}
+        else one
+        for one in text
+    )
+
+
+def one_line(text: str) -> str:
+    """The same for a name that may hold line breaks, which would begin a line of somebody else's making."""
+    return printable(text).replace("\n", "\\n")
+
 
 class AspectsError(Exception):
     """Something went wrong that an operator can act upon.
@@ -14,6 +38,7 @@ class AspectsError(Exception):
     """
 
     def __init__(self, what: str, *, do: str) -> None:
+        what, do = printable(what), printable(do)
         super().__init__(what, do)
         self.what = what
         self.do = do
@@ -45,6 +70,10 @@ class WarehouseError(AspectsError):
     """
 
     code: int | None = None
+
+
+class LrsError(AspectsError):
+    """Ralph refuses, is unreachable, or does not do what it should."""
 
 
 class LmsError(AspectsError):

@@ -155,7 +155,7 @@ def row_bytes(statements: list[BuiltStatement]) -> bytes:
     rows = StagedRows()
     for one in statements:
         rows.add(one.identity, one.emission_micros, one.event, _FILE, 0, 0)
-    return b"".join(rows.pieces)
+    return bytes(rows.data)
 
 
 def measure(

@@ -163,10 +163,14 @@ COPY_CONFIG = {
     "rows_per_second",
     "dry_run",
 }
-CONFIG = {"mode", "since", "until", "dry_run", "source", "allow_expired", "allow_loss", "verify"}
+DESTINATION_CONFIG = {"destination", "resend", "statements_per_second", "max_refused"}
+CONFIG = {
+    *("mode", "since", "until", "dry_run", "source", "allow_expired", "allow_loss", "verify"),
+    *DESTINATION_CONFIG,
+}
 ROTATE_CONFIG = {"dry_run", "force", "wait_s"}
 LOG_CHECKS = {"live_log_is_rotated"}
-REPLAY_CONFIG = {"since", "until", "source", "dry_run", "allow_expired", "allow_loss"}
+REPLAY_CONFIG = {"since", "until", "source", "dry_run", "allow_expired", "allow_loss", *DESTINATION_CONFIG}
 REBUILD_CONFIG = {"source", "dry_run", "again", "allow_expired", "allow_loss", "lms_tables"}
 DRILL_CHECKS = {"drill_passed", "drill_is_recent", "rpo_within_bounds"}
 DRILL_CONFIG = {"day", "turn", "max_raw_gb", "dry_run"}

@@ -122,6 +122,13 @@ def test_settings_are_those_of_aspects(site: Rendered) -> None:
     assert settings.tracking_log_prefixes == tuple(printed["ASPECTS_TRACKING_LOGS"].split(","))
     assert not settings.is_embedded
     assert not settings.uses_sample_logs
+    # Ralph as the LMS reaches it, for loads that go through it.
+    if site.printed("RUN_RALPH").lower() == "true":
+        assert settings.watched.ralph == f"http://{site.printed('RALPH_HOST')}:{site.printed('RALPH_PORT')}"
+        assert settings.ralph_username == site.config["RALPH_LMS_USERNAME"]
+        assert settings.ralph_password.get_secret_value() == site.config["RALPH_LMS_PASSWORD"]
+    else:
+        assert "RALPH_LMS_PASSWORD" not in values
 
 
 def test_the_configurations_differ_as_they_should(sites: dict[str, Rendered]) -> None:

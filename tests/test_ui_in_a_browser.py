@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -132,6 +133,13 @@ def page(chromium: str, web: Web, tmp_path: Path) -> Iterator[Page]:
         found.screenshot(path=tmp_path / "page.png")
 
 
+def _picture(page: Page, name: str) -> None:
+    """Keep what a page shows as a picture of the docs: `make screenshots`."""
+    if folder := os.environ.get("ASPECTS_SCREENSHOTS"):
+        page.mouse.move(0, 0)
+        page.screenshot(path=Path(folder) / f"{name}.png")
+
+
 def test_a_backfill_is_one_successful_run_a_month(backfilled: Web) -> None:
     runs = backfilled.ask("{ runsOrError { ... on Runs { results { status tags { key value } } } } }")
     found = {
@@ -158,6 +166,7 @@ def test_the_asset_graph_shows_the_logs_and_the_statements_that_come_of_them(
     page.reload()
     expect(page.get_by_text("ClickHouse", exact=True)).to_be_visible()
     expect(page.get_by_text(f"{len(QUESTIONS)} / {len(QUESTIONS)} Passed")).to_be_visible()
+    _picture(page, "asset-graph")
 
 
 def test_a_month_shows_its_account_and_its_picture(backfilled: Web, page: Page) -> None:
@@ -165,6 +174,7 @@ def test_a_month_shows_its_account_and_its_picture(backfilled: Web, page: Page) 
     expect(page.get_by_text("Materialized", exact=True).first).to_be_visible()
     expect(page.get_by_text(re.compile(r"[\d,]+ lines in \d+ files: [\d,]+ gave statements"))).to_be_visible()
     expect(page.get_by_text("no_transformer").first).to_be_visible()
+    _picture(page, "a-month")
     row = page.get_by_role("row").filter(has=page.get_by_text("heat_map", exact=True))
     row.get_by_text("[Show Markdown]").click()
     picture = page.get_by_role("img", name="statements of 2024-05 by day and hour")
@@ -178,6 +188,7 @@ def test_every_check_of_a_month_is_there_and_passed(backfilled: Web, page: Page)
         page.get_by_text(name, exact=True).first.click()
         expect(page.get_by_text(str(question.__doc__), exact=True)).to_be_visible()
         expect(page.get_by_text("Passed", exact=True).first).to_be_visible()
+    _picture(page, "checks")
 
 
 def test_the_tracking_logs_say_what_they_hold(backfilled: Web, page: Page) -> None:

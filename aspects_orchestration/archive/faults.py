@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Final, Literal
 
+from aspects_orchestration.errors import one_line
+
 Kind = Literal[
     "nothing_sealed",
     "gap",
@@ -87,7 +89,7 @@ class Fault:
     do: str
 
     def __str__(self) -> str:
-        return f"{self.kind}: {self.what}. {self.do}"
+        return one_line(f"{self.kind}: {self.what}. {self.do}")
 
 
 class Faults:

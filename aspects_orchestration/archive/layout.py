@@ -29,6 +29,7 @@ MANIFEST_ENDING: Final = ".jsonl"
 _UNUSUAL = re.compile(r"[^A-Za-z0-9._-]+")
 _COMPRESSED = re.compile(r"\.(gz|gzip|zst|zstd|bz2|xz)\Z", re.IGNORECASE)
 _LONGEST_NAME: Final = 100
+_OBJECT_NAME = re.compile(r"logs/\d{4}-\d{2}-\d{2}/[A-Za-z0-9._-]{1,200}", re.ASCII)
 _MANIFEST_NAME = re.compile(r"(?:.*/)?(\d{4}-\d{2}-\d{2})\.jsonl\Z")
 
 
@@ -55,6 +56,11 @@ def object_name(
     readable = _UNUSUAL.sub("_", name if compression is None else _COMPRESSED.sub("", name))[-_LONGEST_NAME:]
     ending = "" if compression is None else f".{compression}"
     return f"{LOGS}/{day.isoformat()}/{digest}-{readable}{ending}"
+
+
+def is_object_name(name: object) -> bool:
+    """Whether a name can be that of an object below the archive: one that leads elsewhere cannot."""
+    return isinstance(name, str) and _OBJECT_NAME.fullmatch(name) is not None and "/." not in name
 
 
 def manifest_name(day: date) -> str:

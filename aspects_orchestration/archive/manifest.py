@@ -21,6 +21,7 @@ from typing import Any, Final
 
 import orjson
 
+from aspects_orchestration.archive.layout import is_object_name
 from aspects_orchestration.errors import AspectsError
 
 FORMAT: Final = "aspects-orchestration"
@@ -95,13 +96,28 @@ class ArchivedObject:
         """The inverse of `as_json`.
 
         Raises:
-            KeyError, TypeError, ValueError: it is none.
+            KeyError, TypeError, ValueError: it is none, or names an object that lies elsewhere.
         """
         values = {one.name: stored[one.name] for one in fields(ArchivedObject)}
+        if not is_object_name(values["object"]):
+            raise ValueError("an object's name leads out of the archive")
+        for name, kind in _KINDS.items():
+            if type(values[name]) is not kind or (kind is int and values[name] < 0):
+                raise TypeError(name)
         for name in ("source_modified", "first_event", "last_event"):
             if values[name] is not None:
                 values[name] = datetime.fromisoformat(values[name])
         return ArchivedObject(**values)
+
+
+#: Of what a manifest's line holds; whoever has rewritten one may have put anything there.
+_KINDS: Final = {
+    **dict.fromkeys(("source", "source_etag", "raw_sha256", "stored_sha256", "covered_sha256"), str),
+    **dict.fromkeys(("source_bytes", "raw_offset", "raw_bytes", "stored_bytes", "lines", "undated"), int),
+    "covered_bytes": int,
+    "months": dict,
+    "verbatim": bool,
+}
 
 
 @dataclass(frozen=True)

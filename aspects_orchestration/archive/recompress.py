@@ -25,7 +25,7 @@ from aspects_orchestration.archive.layout import Compression
 from aspects_orchestration.archive.line_facts import LineFacts, facts_of
 from aspects_orchestration.errors import AspectsError, LogStoreError
 from aspects_orchestration.tracking.catalog import moment
-from aspects_orchestration.tracking.compression import Damage, compression_of, decompressed
+from aspects_orchestration.tracking.compression import Damage, compression_of, decompressed, is_bomb
 
 if TYPE_CHECKING:
     from hashlib import _Hash
@@ -171,12 +171,19 @@ class Recompressed:
 
     def _side_by_side(self, blocks: Iterator[bytes], before: _Hash | None) -> Iterator[bytes]:
         compressor = _compressor(self._compression, self._level, threads=self._threads)
-        stored = _StoredHash()
+        stored, taken = _StoredHash(), 0
         with _Beside(lambda given: _hashed(given, before)) as hashing, _Beside(facts_of) as counting:
             for block in blocks:
                 hashing.give(block)
                 counting.give(block)
+                taken += len(block)
                 yield from stored.passed(compressor.compress(block))
+                if is_bomb(stored.bytes, taken):
+                    # What holds so much is not read to its end: as it is, it can be.
+                    raise DamagedSourceError(
+                        f"{self._name} is {taken:,} bytes of next to nothing",
+                        do="It can be archived as it is, byte for byte.",
+                    )
             yield from stored.passed(compressor.flush())
             self._content = self._described(hashing.result(), counting.result(), stored)
 

@@ -34,7 +34,7 @@ from aspects_orchestration.archive.manifest import (
 from aspects_orchestration.archive.seal_plan import LeftOut, PlannedFile, SealPlan, SealWork
 from aspects_orchestration.archive.sources import log_files
 from aspects_orchestration.archive.store_object import Archiving, ReadBackError, SourceError, store_object
-from aspects_orchestration.errors import AspectsError, LogStoreError
+from aspects_orchestration.errors import AspectsError, LogStoreError, one_line
 from aspects_orchestration.settings import Settings
 from aspects_orchestration.tracking.stores import LogFile, S3Options, open_store
 
@@ -276,7 +276,7 @@ class _Sealing:
             except LogStoreError:
                 continue  # its day was sealed just now
             if hashlib.sha256(content).hexdigest()[:16] != file.uri.rpartition("/")[2].partition(".")[0]:
-                self._say(f"passed over {file.uri}, which is damaged; its files are archived again")
+                self._say(f"passed over {one_line(file.uri)}, which is damaged; its files are archived again")
                 continue
             done = [ArchivedObject.from_json(orjson.loads(line)) for line in content.splitlines()]
             work.remember(day, done)

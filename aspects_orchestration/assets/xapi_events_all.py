@@ -15,6 +15,7 @@ from aspects_orchestration.assets.tracking_logs import TRACKING_LOGS, observed
 from aspects_orchestration.errors import AspectsError
 from aspects_orchestration.recovery.months import load
 from aspects_orchestration.replay import report
+from aspects_orchestration.replay.destinations import MAX_REFUSED, Destination
 from aspects_orchestration.replay.observe import summed_up
 from aspects_orchestration.replay.plan import LoadRequest, Mode
 from aspects_orchestration.replay.result import LoadResult
@@ -75,6 +76,24 @@ class LoadConfig(dg.Config):
         description="This share of the events, such as 0.001, goes through both engines; a difference stops the run.",
     )
 
+    destination: Literal["clickhouse", "ralph", "files"] = Field(
+        "clickhouse",
+        description="clickhouse: into the raw table. ralph: through Ralph, which writes them and may forward them. files: as"
+        " files under ASPECTS_STATEMENT_FILES, a day each.",
+    )
+    resend: bool = Field(
+        False,
+        description="ralph: send statements too that stand in the raw table, so that Ralph forwards them.",
+    )
+    statements_per_second: int | None = Field(
+        None,
+        ge=0,
+        description="ralph: at most so many; as ASPECTS_RALPH_STATEMENTS_PER_SECOND, unless given.",
+    )
+    max_refused: int = Field(
+        MAX_REFUSED, ge=0, description="ralph: stop when it refuses more statements than that."
+    )
+
     def request(self, month: str) -> LoadRequest:
         """The request for one partition."""
         return LoadRequest(
@@ -87,6 +106,10 @@ class LoadConfig(dg.Config):
             allow_expired=self.allow_expired,
             allow_loss=self.allow_loss,
             verify=self.verify,
+            destination=Destination(self.destination),
+            resend=self.resend,
+            per_second=self.statements_per_second,
+            max_refused=self.max_refused,
         )
 
 
@@ -100,7 +123,7 @@ def xapi_events_all(months: dg.PartitionsDefinition) -> dg.AssetsDefinition:
         group_name="xapi",
         kinds={"clickhouse", "python"},
         pool=POOL,
-        output_required=False,  # a dry run makes nothing
+        output_required=False,  # a dry run makes nothing, nor does what goes elsewhere
         description="Raw xAPI statements (xapi.xapi_events_all), one partition a month: every transformable line of the"
         " tracking logs, once, with an account of all the others.",
         metadata={"dagster/column_schema": _COLUMNS},
@@ -123,7 +146,7 @@ def xapi_events_all(months: dg.PartitionsDefinition) -> dg.AssetsDefinition:
             # The message says all there is to say; our own traceback would only bury it.
             raise dg.Failure(description=str(error), allow_retries=False) from None
         context.log.info(report.summary(result))
-        if result.dry_run:
+        if result.dry_run or not result.stands_here:
             yield dg.AssetObservation(
                 XAPI_EVENTS_ALL, partition=context.partition_key, metadata=load_metadata(result, None)
             )
@@ -165,14 +188,16 @@ def load_metadata(
         metadata["dagster/table_name"] = result.target
     metadata |= {
         "account_by_file": dg.MetadataValue.md(report.account_by_file(result.account)),
-        "account_by_reason": dg.MetadataValue.md(report.account_by_reason(total)),
+        "account_by_reason": dg.MetadataValue.md(report.account_by_reason(total, result.account.refused)),
         "statements_by_verb": dg.MetadataValue.md(report.by_verb(total)),
         "window": f"{result.window.start:%Y-%m-%dT%H:%M:%SZ} to {result.window.end:%Y-%m-%dT%H:%M:%SZ}",
         "mode": result.mode,
+        "destination": result.place,
         **report.numbers(result),
     }
     if result.account.damages:
         metadata["damaged_logs"] = dg.MetadataValue.json([vars(one) for one in result.account.damages])
+    metadata |= {f"destination_{name}": value for name, value in result.notes.items()}
     if result.dropped:
         metadata["dropped_rows"] = dg.MetadataValue.json(result.dropped)
     return metadata

@@ -14,6 +14,7 @@ from typing import Any, Final
 import yaml
 
 from aspects_orchestration.doctor.model import Answer, Diagnosis, Patient, advice, danger, ok, worst
+from aspects_orchestration.native import NOT_COMPILED, native
 
 #: Shares of the disk that are free; as for ClickHouse's disks.
 _FREE_ADVICE: Final = 0.2
@@ -45,6 +46,13 @@ def settings(patient: Patient) -> Answer:
             advice(
                 f"LMS_ROOT_URL is not set, so statements name {given.lms_root_url}",
                 "Set it to the LMS's own address before anything is loaded: other addresses make other statements.",
+            )
+        )
+    if native is None:
+        answers.append(
+            advice(
+                f"{NOT_COMPILED}: loads take longer",
+                "Install a C compiler and the headers of Python (Debian: gcc, python3-dev), then install again.",
             )
         )
     return worst(answers, "every setting can be used")

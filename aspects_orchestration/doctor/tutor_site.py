@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import yaml
-
 from aspects_orchestration.errors import SettingsError
+from aspects_orchestration.settings.plain_yaml import read_yaml
 from aspects_orchestration.settings.tutor_config import tutor_layers
 
 #: What is asked about, with the default of the Aspects plugin (release 5; 3 and 4 differ in locales alone).
@@ -99,7 +98,7 @@ def read_tutor_site(path: Path) -> TutorSite:
     if refused:
         raise SettingsError("; ".join(refused), do="Mend config.yml, or ASPECTS_TUTOR_CONFIG.")
     # Set to nothing is not set for a setting of ours; for Aspects it is an empty text.
-    loaded = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    loaded = read_yaml(path) or {}
     given: dict[str, Any] = {
         name: "" for name in DEFAULTS if isinstance(loaded.get(name), str) and not loaded[name].strip()
     }

@@ -19,6 +19,7 @@ from aspects_orchestration.recovery import everything, months
 from aspects_orchestration.recovery.everything import Ask
 from aspects_orchestration.recovery.months import Outcome
 from aspects_orchestration.replay import report
+from aspects_orchestration.replay.destinations import MAX_REFUSED, Destination
 from aspects_orchestration.replay.result import utc_now
 from aspects_orchestration.resources.clickhouse import ClickHouseResource, schema_names
 from aspects_orchestration.resources.log_storage import LogStorageResource
@@ -46,6 +47,14 @@ class ReplayConfig(dg.Config):
     dry_run: bool = Field(False, description="Read, transform and count; write nothing.")
     allow_expired: bool = Field(False, description=_ALLOW_EXPIRED)
     allow_loss: bool = Field(False, description=_ALLOW_LOSS)
+    destination: Literal["clickhouse", "ralph", "files"] = Field(
+        "clickhouse", description="Where statements go, as of xapi_events_all; files: of the whole days."
+    )
+    resend: bool = Field(False, description="ralph: statements too that stand in the raw table.")
+    statements_per_second: int | None = Field(None, ge=0, description="ralph: at most so many.")
+    max_refused: int = Field(
+        MAX_REFUSED, ge=0, description="ralph: a month stops when it refuses more statements than that."
+    )
 
 
 class RebuildConfig(dg.Config):
@@ -84,6 +93,10 @@ def load_the_months_of_a_window(
                 dry_run=config.dry_run,
                 allow_expired=config.allow_expired,
                 allow_loss=config.allow_loss,
+                destination=Destination(config.destination),
+                resend=config.resend,
+                per_second=config.statements_per_second,
+                max_refused=config.max_refused,
             )
             for part in parts
         ]
@@ -144,7 +157,7 @@ def _told(
     if result is None:
         return
     context.log.info(f"{outcome.month}: {report.summary(result)}")
-    if result.dry_run:
+    if result.dry_run or not result.stands_here:
         yield dg.AssetObservation(
             XAPI_EVENTS_ALL, partition=outcome.month, metadata=load_metadata(result, None)
         )

@@ -14,6 +14,7 @@ from aspects_orchestration.recovery import everything, months
 from aspects_orchestration.recovery.everything import Ask
 from aspects_orchestration.recovery.months import Outcome
 from aspects_orchestration.replay import report
+from aspects_orchestration.replay.destinations import MAX_REFUSED, Destination
 from aspects_orchestration.replay.result import utc_now
 from aspects_orchestration.resources.clickhouse import connect, schema_names
 from aspects_orchestration.settings import Settings, load_settings
@@ -51,6 +52,23 @@ def _parser() -> argparse.ArgumentParser:
     window.add_argument("--until", type=datetime.fromisoformat, help="ISO 8601, UTC; default: now")
     window.add_argument("--source", choices=("live", "archive", "both"), default="both")
     window.add_argument("--dry-run", action="store_true", help="read, transform and count; write nothing")
+    window.add_argument(
+        "--destination",
+        choices=[one.value for one in Destination],
+        default="clickhouse",
+        help="where statements go: into the raw table, through Ralph, or as files of whole days (%(default)s)",
+    )
+    window.add_argument(
+        "--resend", action="store_true", help="ralph: statements too that stand in the raw table"
+    )
+    window.add_argument("--statements-per-second", type=int, metavar="N", help="ralph: at most so many")
+    window.add_argument(
+        "--max-refused",
+        type=int,
+        default=MAX_REFUSED,
+        metavar="N",
+        help="ralph: stop when it refuses more statements of a month (%(default)s)",
+    )
     whole = commands.add_parser("all", help="everything, into an empty ClickHouse")
     whole.add_argument("--source", choices=("archive", "both"), default="archive")
     whole.add_argument("--dry-run", action="store_true", help="list months, bytes and time; load nothing")
@@ -73,6 +91,10 @@ def _window(settings: Settings, warehouse: Warehouse, given: argparse.Namespace)
             dry_run=given.dry_run,
             allow_expired=given.allow_expired,
             allow_loss=given.allow_loss,
+            destination=Destination(given.destination),
+            resend=given.resend,
+            per_second=given.statements_per_second,
+            max_refused=given.max_refused,
         )
         for part in months.parts_of(
             given.since, given.until or now, first_month=settings.first_month, now=now
@@ -124,7 +146,7 @@ def _told(settings: Settings, warehouse: Warehouse, outcome: Outcome) -> bool:
         print(f"{outcome.month}: not loaded: {outcome.why}", flush=True)
         return not outcome.failed
     print(f"{outcome.month}: {report.summary(outcome.result)}", flush=True)
-    if outcome.result.dry_run:
+    if outcome.result.dry_run or not outcome.result.stands_here:
         return True
     passed = True
     for name, finding in answers(warehouse, Month(schema_names(settings), outcome.month)):

@@ -11,7 +11,7 @@ from aspects_orchestration.archive.release import Released, release
 from aspects_orchestration.archive.release_plan import KEPT, ReleasePlan, plan_release
 from aspects_orchestration.archive.seal import index_of
 from aspects_orchestration.assets.tracking_log_archive import TRACKING_LOG_ARCHIVE
-from aspects_orchestration.errors import AspectsError
+from aspects_orchestration.errors import AspectsError, one_line
 from aspects_orchestration.markdown import cell
 from aspects_orchestration.replay.result import utc_now
 from aspects_orchestration.resources.log_storage import LogStorageResource
@@ -82,7 +82,9 @@ def _print(context: dg.OpExecutionContext, plan: ReleasePlan) -> None:
     context.log.info(plan.summary)
     for one in islice(plan, _LISTED):
         copies = " and ".join(copy.name for copy in one.copies)
-        context.log.info(f"plan {plan.id}: {one.file.uri} ({one.file.size:,} bytes), held by {copies}")
+        context.log.info(
+            f"plan {plan.id}: {one_line(one.file.uri)} ({one.file.size:,} bytes), held by {copies}"
+        )
     if plan.files > _LISTED:
         context.log.info(f"plan {plan.id}: and {plan.files - _LISTED:,} more")
 

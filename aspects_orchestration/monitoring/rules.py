@@ -27,6 +27,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 from aspects_orchestration.errors import SettingsError
 from aspects_orchestration.monitoring.model import Rule, Signal
 from aspects_orchestration.monitoring.signals import SIGNALS
+from aspects_orchestration.settings.plain_yaml import read_yaml
 
 _DAYS: Final = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 
@@ -128,7 +129,7 @@ def load_rules(path: Path | None) -> Rules:
     if path is None:
         return Rules()
     try:
-        loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
+        loaded = read_yaml(path)
     except OSError as error:
         raise _refused(
             path, f"cannot be read ({error.strerror})", "Give its path in ASPECTS_ALERTS_FILE."

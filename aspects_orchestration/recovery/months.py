@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from aspects_orchestration.errors import AspectsError
+from aspects_orchestration.replay.destinations import stands_here
 from aspects_orchestration.replay.load import load_month
 from aspects_orchestration.replay.plan import LoadRequest, make_plan
 from aspects_orchestration.replay.reading import Reached, Say, transformer_reader
@@ -103,7 +104,7 @@ def load(
         AspectsError: see `make_plan` and `load_month`.
     """
     plan = make_plan(settings, request, warehouse, reader=transformer_reader(), s3=s3, now=utc_now())
-    if request.allow_expired:
+    if request.allow_expired and stands_here(settings, request.destination):
         keep_loaded(
             settings,
             warehouse,

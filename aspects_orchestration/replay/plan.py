@@ -12,6 +12,13 @@ from pathlib import Path
 
 from aspects_orchestration.archive.reading import Unsound
 from aspects_orchestration.errors import AspectsError, LogStoreError
+from aspects_orchestration.replay.destinations import (
+    MAX_REFUSED,
+    Destination,
+    require_possible,
+    stands_here,
+    whole_days,
+)
 from aspects_orchestration.replay.same_site import refuse_other_actors
 from aspects_orchestration.replay.sources import (
     ARCHIVE,
@@ -58,6 +65,10 @@ class LoadRequest:
         allow_loss: rebuild although events stand in the table that the logs do not hold; load from the archive although
             objects are missing or changed, without those.
         verify: this share of the events, from 0 to 1, goes through both engines, which must agree.
+        destination: where the statements go.
+        resend: to Ralph: send all statements, not only those that the raw table lacks.
+        per_second: to Ralph: at most so many statements a second; None: as ASPECTS_RALPH_STATEMENTS_PER_SECOND says.
+        max_refused: to Ralph: stop when more statements than that are refused.
     """
 
     month: str
@@ -69,6 +80,10 @@ class LoadRequest:
     allow_expired: bool = False
     allow_loss: bool = False
     verify: float = 0.0
+    destination: Destination = Destination.CLICKHOUSE
+    resend: bool = False
+    per_second: int | None = None
+    max_refused: int = MAX_REFUSED
 
     def __post_init__(self) -> None:
         if self.sources == LOGS:
@@ -155,9 +170,13 @@ def make_plan(
         OtherActorsError: statements stand there that name actors or the LMS otherwise than the settings say.
         NoLogsError: there are no logs at all, or a file asked for is not there.
         UnsoundArchiveError, ManifestError: the archive does not hold what was sealed.
+        DestinationError, SettingsError: the destination cannot do what is asked, or is not set up.
         LogStoreError, IdentityError, WarehouseError: what their texts say.
     """
     window = narrowed(month_window(request.month), request.since, request.until)
+    if request.destination is Destination.FILES:
+        window = whole_days(window)
+    require_possible(settings, request)
     if request.mode is Mode.REBUILD and request.restricted:
         raise AspectsError(
             "mode rebuild drops the whole month, but this load covers only a part of it",
@@ -168,7 +187,7 @@ def make_plan(
             "ASPECTS_TRACKING_LOGS is not set, and the demo's sample logs do not belong into a site's ClickHouse",
             do="Set ASPECTS_TRACKING_LOGS to the folder or URI prefix of the site's tracking logs.",
         )
-    if not request.allow_expired:
+    if not request.allow_expired and stands_here(settings, request.destination):
         refuse_expired(settings, warehouse, window, request.month, now)
     if request.mode is not Mode.REBUILD:
         refuse_other_actors(settings, warehouse, request.month, window)

@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import version
 
-from aspects_orchestration.errors import WarehouseError
+from aspects_orchestration.errors import WarehouseError, one_line
+from aspects_orchestration.native import NOT_COMPILED, native
 from aspects_orchestration.replay.pool import WorkerPool
 from aspects_orchestration.replay.progress import Progress
 from aspects_orchestration.replay.result import FileDamage, LoadAccount, utc_now
@@ -73,6 +74,11 @@ class Staging:
     def progress_table(self) -> str:
         """The table of chunks that are staged."""
         return "progress_" + self.table.removeprefix("staging_")
+
+    @property
+    def sent_table(self) -> str:
+        """The table of statements whose fate at Ralph is known."""
+        return "progress_sent_" + self.table.removeprefix("staging_")
 
 
 @dataclass
@@ -161,6 +167,8 @@ class Reading:
         workers = max(1, min(self.settings.transform_workers, 1 + (stored_bytes >> 20)))
         self._coming.append(self._work(workers, stored_bytes))
         saved = time.monotonic()
+        if native is None:
+            self.say(f"{NOT_COMPILED}: this load is slower, and its result is the same")
         try:
             with WorkerPool(self._worker_setup(), workers) as pool:
                 for said in pool.work(self._next_work):
@@ -411,4 +419,6 @@ class Reading:
         self.account.add(file.uri, LineAccount(undated=1))
         resumed = damage.resumed_at
         rest = "the rest is unread" if resumed is None else f"reading goes on at byte {resumed}"
-        self.say(f"{file.uri} is {damage.kind} at byte {damage.at_byte} ({damage.compression}): {rest}")
+        self.say(
+            f"{one_line(file.uri)} is {damage.kind} at byte {damage.at_byte} ({damage.compression}): {rest}"
+        )

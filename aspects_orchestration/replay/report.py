@@ -36,11 +36,12 @@ def account_by_file(account: LoadAccount) -> str:
     return "\n".join(rows)
 
 
-def account_by_reason(account: LineAccount) -> str:
-    """Why lines were skipped or quarantined, as a Markdown table."""
+def account_by_reason(account: LineAccount, refused: Mapping[str, int] | None = None) -> str:
+    """Why lines were skipped or quarantined, and statements refused by Ralph, as a Markdown table."""
     rows = ["| lines | reason | count |", "|---|---|--:|"]
     rows += [f"| skipped | {reason} | {count:,} |" for reason, count in account.skipped.most_common()]
     rows += [f"| quarantined | {reason} | {count:,} |" for reason, count in account.quarantined.most_common()]
+    rows += [f"| statements refused | {reason} | {count:,} |" for reason, count in (refused or {}).items()]
     return "\n".join(rows)
 
 
@@ -57,15 +58,29 @@ def summary(result: LoadResult) -> str:
     head = f"{total.lines:,} lines in {len(result.account.files)} files: {total.with_statements:,} gave statements"
     lines = f"{head}, {total.skipped_lines:,} skipped, {total.quarantined_lines:,} quarantined"
     if result.statements is None:
-        return f"{lines}; {total.statements:,} statements would be staged (dry run: nothing was written)"
+        return f"{lines}; {total.statements:,} statements would be staged (dry run: nothing was written){_whither(result)}"
     one = result.statements
     again = ""
-    if one.statements and not one.inserted:
-        again = "; every statement stood in the table already, nothing was inserted twice"
+    if one.statements and not one.inserted and not one.refused:
+        where = "in the table" if result.stands_here else "there"
+        again = f"; every statement stood {where} already, nothing was inserted twice"
+    refused = f", {one.refused:,} refused" if one.refused else ""
     return (
-        f"{lines}; {one.statements:,} statements: {one.inserted:,} inserted, {one.already_there:,} already there,"
-        f" {one.duplicates:,} duplicates, {one.collisions:,} collisions, {one.outside_window:,} outside the window{again}"
+        f"{lines}; {one.statements:,} statements: {one.inserted:,} {_DONE[result.destination]}, {one.already_there:,}"
+        f" already there, {one.duplicates:,} duplicates, {one.collisions:,} collisions, {one.outside_window:,} outside"
+        f" the window{refused}{again}{_whither(result)}"
     )
+
+
+#: What became of statements that were new, by destination.
+_DONE = {"clickhouse": "inserted", "ralph": "new to Ralph", "files": "written"}
+
+
+def _whither(result: LoadResult) -> str:
+    if result.destination == "clickhouse":
+        return ""
+    notes = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in result.notes.items())
+    return f" ({result.place}{f'; {notes}' if notes else ''})"
 
 
 def heat_map(month: str, hours: Iterable[tuple[int, int, int]]) -> bytes:
@@ -130,6 +145,7 @@ def numbers(result: LoadResult) -> Mapping[str, int | float]:
             "duplicates": result.statements.duplicates,
             "collisions": result.statements.collisions,
             "outside_window": result.statements.outside_window,
+            "refused": result.statements.refused,
             "missing_users": result.account.missing["users"],
             "missing_courses": result.account.missing["courses"],
         }

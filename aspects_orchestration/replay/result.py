@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -20,7 +21,8 @@ class FileDamage:
 
     Attributes:
         file: its URI.
-        kind: truncated, corrupt, trailing_data or unsupported; missing or changed of an object that is not what was sealed.
+        kind: truncated, corrupt, trailing_data, unsupported or bomb; missing or changed of an object that is not what was
+            sealed.
         at_byte: where, in the file as stored.
         resumed_at: where reading went on; None if the rest of the file is unread.
     """
@@ -41,6 +43,7 @@ class LoadAccount:
         counted_lines: by URI, line ends counted by the reader on its own, to hold the workers' accounts against.
         damages: parts that could not be decompressed.
         half_lines: URIs of live files whose last line was still being written, left for the next load.
+        refused: statements that Ralph did not take, by reason.
         missing: different users and courses that the site does not know, by `users` and `courses`, once they are counted.
     """
 
@@ -49,6 +52,7 @@ class LoadAccount:
     counted_lines: Counter[str] = field(default_factory=Counter)
     damages: list[FileDamage] = field(default_factory=list)
     half_lines: list[str] = field(default_factory=list)
+    refused: Counter[str] = field(default_factory=Counter)
     missing: Counter[str] = field(default_factory=Counter)
 
     def add(self, uri: str, account: LineAccount) -> None:
@@ -87,6 +91,10 @@ class LoadResult:
         stored_bytes: bytes of the files read, as stored.
         resumed_chunks: chunks that an earlier attempt had staged.
         dropped: rows dropped by mode rebuild, by table.
+        destination: where the statements went: clickhouse, ralph or files.
+        place: the same with its address.
+        stands_here: they stand in the raw table now.
+        notes: figures of the destination's own.
     """
 
     run_id: str
@@ -106,6 +114,10 @@ class LoadResult:
     stored_bytes: int
     resumed_chunks: int
     dropped: dict[str, int]
+    destination: str = "clickhouse"
+    place: str = ""
+    stands_here: bool = True
+    notes: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def duration_s(self) -> float:
@@ -124,6 +136,8 @@ class LoadResult:
             "half_lines": self.account.half_lines[:LISTED_FILES],
             "verdicts": dict(self.verdicts),
             "missing": dict(self.account.missing),
+            "destination": self.place,
+            "refused": dict(self.account.refused),
         }
 
 

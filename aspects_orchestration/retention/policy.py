@@ -19,6 +19,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from aspects_orchestration.errors import SettingsError
 from aspects_orchestration.settings import Settings
+from aspects_orchestration.settings.plain_yaml import read_yaml
 from aspects_orchestration.warehouse.ttl import DataTtl, TtlUnit, month_ttl, parse_ttl
 from aspects_orchestration.window import WindowError, month_window
 
@@ -328,13 +329,13 @@ class _File(_Part):
 
 def _read_file(file: Path) -> _File:
     try:
-        given = yaml.safe_load(file.read_text(encoding="utf-8"))
+        given = read_yaml(file)
     except OSError as error:
         raise SettingsError(
             f"{file} cannot be read ({type(error).__name__})",
             do="Mend ASPECTS_RETENTION_FILE, or its rights.",
         ) from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError) as error:
         mark = getattr(error, "problem_mark", None)
         where = f" in line {mark.line + 1}" if mark else ""
         raise SettingsError(

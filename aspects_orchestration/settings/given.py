@@ -24,6 +24,7 @@ from aspects_orchestration.settings.values import (
     log_paths,
     month,
     name_or_nothing,
+    on_lines,
     one_of,
     plain_name,
     readable_clickhouse_url,
@@ -46,6 +47,8 @@ AgentIfiType = Literal["external_id", "mbox", "mbox_sha1sum"]
 ArchiveCompression = Literal["zst", "gz"]
 ObjectLock = Literal["none", "governance", "compliance"]
 ArchiveEncryption = Literal["AES256", "aws:kms", "aws:kms:dsse"]
+RalphStore = Literal["clickhouse", "other"]
+StatementFormat = Literal["parquet", "ndjson.gz", "ndjson.zst"]
 
 _Text = Annotated[str, BeforeValidator(stripped)]
 _Name = Annotated[str, AfterValidator(plain_name), BeforeValidator(stripped)]
@@ -154,7 +157,7 @@ class Given(BaseSettings):
         "Database of this project itself: staging, locks, catalog, run records.",
         default="aspects_orchestration",
     )
-    data_ttl_expression: Annotated[str, AfterValidator(ttl_expression), BeforeValidator(stripped)] | None = (
+    data_ttl_expression: Annotated[str, AfterValidator(ttl_expression), BeforeValidator(on_lines)] | None = (
         _setting(
             "ASPECTS_DATA_TTL_EXPRESSION",
             "How long rows are kept. Empty: for ever, which is the default on the embedded server.",
@@ -245,6 +248,16 @@ class Given(BaseSettings):
         "ASPECTS_QUARANTINE",
         "URI prefix for lines that could not be loaded.",
         "<ASPECTS_TRACKING_LOG_ARCHIVE>/quarantine",
+    )
+    statement_files: _Uri | None = _setting(
+        "ASPECTS_STATEMENT_FILES",
+        "URI prefix for statements that are written as files (docs/statements-as-files.md).",
+        "<ASPECTS_HOME>/statements",
+    )
+    statement_format: Annotated[StatementFormat, one_of("parquet", "ndjson.gz", "ndjson.zst")] = _setting(
+        "ASPECTS_STATEMENT_FORMAT",
+        "Of those files: `parquet`, `ndjson.gz` or `ndjson.zst`.",
+        default="parquet",
     )
     report: _Uri | None = _setting(
         "ASPECTS_REPORT",
@@ -436,6 +449,27 @@ class Given(BaseSettings):
     )
     ralph_port: _Port = _setting("RALPH_PORT", "Its port, where RALPH_HOST names none.", default=8100)
     ralph_https: _Boolean = _setting("RALPH_RUN_HTTPS", "Speak https with it.", "false", default=False)
+    ralph_username: _Text = _setting(
+        "RALPH_LMS_USERNAME",
+        "The user of Ralph as whom statements are sent (docs/replay-through-ralph.md).",
+        default="lms",
+    )
+    ralph_password: _Secret | None = _setting("RALPH_LMS_PASSWORD", "That user's password. Secret.")
+    ralph_batch: Annotated[int, whole_number(1, 1000, "a number of statements")] = _setting(
+        "ASPECTS_RALPH_BATCH",
+        "Statements of one request to Ralph. It takes 1,000, and not 10,000.",
+        default=500,
+    )
+    ralph_per_second: Annotated[int, whole_number(0, 10**6, "a number of statements")] = _setting(
+        "ASPECTS_RALPH_STATEMENTS_PER_SECOND",
+        "Each load sends Ralph at most so many statements a second. 0: as fast as it goes.",
+        default=0,
+    )
+    ralph_store: Annotated[RalphStore, one_of("clickhouse", "other")] = _setting(
+        "ASPECTS_RALPH_STORE",
+        "Where Ralph keeps statements: `clickhouse`, in the raw table, or `other`, where only Ralph knows what stands.",
+        default="clickhouse",
+    )
     run_vector: _Boolean | None = _setting("RUN_VECTOR", "`false`: Vector is not watched.", "none")
     vector_hosts: _Hosts | None = _setting(
         "ASPECTS_VECTOR_HOST",

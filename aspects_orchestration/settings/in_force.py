@@ -13,6 +13,8 @@ from aspects_orchestration.settings.given import (
     ArchiveCompression,
     ArchiveEncryption,
     ObjectLock,
+    RalphStore,
+    StatementFormat,
     TransformEngine,
     XapiSource,
 )
@@ -83,6 +85,8 @@ class Settings:
     archive_kms_key: str | None
     release_keep_days: int
     quarantine_uri: str
+    statement_files_uri: str
+    statement_format: StatementFormat
     report_uri: str
     several_machines: bool
     identities_source: str
@@ -103,6 +107,11 @@ class Settings:
     alert_urls: tuple[SecretStr, ...]
     alerts_file: Path | None
     dagster_url: str
+    ralph_username: str
+    ralph_password: SecretStr
+    ralph_batch: int
+    ralph_per_second: int
+    ralph_store: RalphStore
     watched: Watched
     origins: Mapping[str, str] = field(default_factory=dict, repr=False, hash=False, compare=False)
     inputs: Mapping[str, str] = field(default_factory=dict, repr=False, hash=False, compare=False)
@@ -194,6 +203,8 @@ def effective_settings(settings: Settings) -> tuple[EffectiveSetting, ...]:
         "ASPECTS_ARCHIVE_KMS_KEY": settings.archive_kms_key or "",
         "ASPECTS_RELEASE_KEEP_DAYS": str(settings.release_keep_days),
         "ASPECTS_QUARANTINE": settings.quarantine_uri,
+        "ASPECTS_STATEMENT_FILES": settings.statement_files_uri,
+        "ASPECTS_STATEMENT_FORMAT": settings.statement_format,
         "ASPECTS_REPORT": settings.report_uri,
         "ASPECTS_SEVERAL_MACHINES": str(settings.several_machines).lower(),
         "ASPECTS_IDENTITIES": settings.identities_source,
@@ -216,6 +227,11 @@ def effective_settings(settings: Settings) -> tuple[EffectiveSetting, ...]:
         "ASPECTS_ALERT_URLS": ",".join(MASK for _ in settings.alert_urls),
         "ASPECTS_ALERTS_FILE": str(settings.alerts_file or ""),
         "ASPECTS_DAGSTER_URL": settings.dagster_url,
+        "RALPH_LMS_USERNAME": settings.ralph_username,
+        "RALPH_LMS_PASSWORD": MASK if settings.ralph_password.get_secret_value() else "",
+        "ASPECTS_RALPH_BATCH": str(settings.ralph_batch),
+        "ASPECTS_RALPH_STATEMENTS_PER_SECOND": str(settings.ralph_per_second),
+        "ASPECTS_RALPH_STORE": settings.ralph_store,
     }
     names = [*NAMES, *(name for name in values if name not in NAMES)]
     return tuple(EffectiveSetting(n, values.get(n, ""), settings.origins.get(n, DEFAULT)) for n in names)

@@ -4,11 +4,21 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import yaml
-from jinja2 import StrictUndefined, TemplateError, meta
+from jinja2 import StrictUndefined, TemplateError, meta, nodes
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from aspects_orchestration.settings.plain_yaml import read_yaml
 from aspects_orchestration.settings.values import ImpossibleValueError, Layer, is_given, shown
 
+#: What the values of Tutor and Aspects are written with, and those of sites: names, conditions, and a few filters. There is
+#: no arithmetic, no loop and no call in it, so that no value takes longer or grows larger than what stands in the file.
+_UNDERSTOOD = (
+    *(nodes.Template, nodes.Output, nodes.TemplateData, nodes.Name, nodes.Const, nodes.If, nodes.CondExpr),
+    *(nodes.Compare, nodes.Operand, nodes.And, nodes.Or, nodes.Not, nodes.Concat, nodes.Filter),
+)
+_FILTERS = {"default", "d", "int", "lower", "string", "trim", "upper", "urlencode"}
+_MOST_NODES = 2000
+_LONGEST = 64 * 1024
 _SET_IT = "set it in the environment to what `tutor config printvalue` prints for it"
 
 # Defaults of the Aspects plugin that its own templates and a site's may refer to. config.yml holds only what a site set.
@@ -71,7 +81,7 @@ def tutor_layers(path: Path, wanted: Collection[str], refused: list[str]) -> lis
     """
     origin = f"config.yml ({path})"
     try:
-        loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
+        loaded = read_yaml(path)
     except OSError as unreadable:
         refused.append(
             f"ASPECTS_TUTOR_CONFIG: {shown(path)} cannot be read ({unreadable.strerror}); "
@@ -146,6 +156,7 @@ class _TutorTemplates:
 
     def __init__(self, values: Mapping[str, object]) -> None:
         self._values = values
+        self._known: dict[str, object] = {}
         self._jinja = ImmutableSandboxedEnvironment(undefined=StrictUndefined, autoescape=False)
 
     def rendered(self, name: str, within: tuple[str, ...] = ()) -> object:
@@ -154,7 +165,11 @@ class _TutorTemplates:
         Raises:
             ImpossibleValueError: it cannot be rendered from this file and the plugin's defaults.
         """
-        return self._render(self._values[name], (*within, name))
+        if name not in self._known:
+            if len(within) > 50:
+                raise ImpossibleValueError(f"is a template that refers to too many others; {_SET_IT}")
+            self._known[name] = self._render(self._values[name], (*within, name))
+        return self._known[name]
 
     def _render(self, value: object, within: tuple[str, ...]) -> object:
         if isinstance(value, list):
@@ -162,8 +177,10 @@ class _TutorTemplates:
         if not isinstance(value, str) or "{" not in value:
             return value
         try:
-            names = meta.find_undeclared_variables(self._jinja.parse(value))
-        except TemplateError:
+            parsed = self._jinja.parse(value)
+            self._require_simple(parsed)
+            names = meta.find_undeclared_variables(parsed)
+        except (TemplateError, RecursionError):
             raise ImpossibleValueError(f"is not a template that can be read; {_SET_IT}") from None
         unknown = sorted(names - self._values.keys())
         if unknown:
@@ -174,7 +191,22 @@ class _TutorTemplates:
             raise ImpossibleValueError(f"is a template that refers to itself; {_SET_IT}")
         context = {name: self.rendered(name, within) for name in sorted(names)}
         try:
-            return self._jinja.from_string(value).render(context)
+            text = ""
+            for piece in self._jinja.from_string(value).generate(context):
+                text += piece
+                if len(text) > _LONGEST:
+                    raise ValueError("too long")
+            return text
         except Exception:
             # A template may fail in any way, and its failure may quote the values put into it.
             raise ImpossibleValueError(f"is a template that cannot be rendered here; {_SET_IT}") from None
+
+    def _require_simple(self, parsed: nodes.Template) -> None:
+        for number, node in enumerate(parsed.find_all(nodes.Node)):
+            strange = not isinstance(node, _UNDERSTOOD)
+            if (
+                strange
+                or number > _MOST_NODES
+                or (isinstance(node, nodes.Filter) and node.name not in _FILTERS)
+            ):
+                raise ImpossibleValueError(f"is a template of more than names and conditions; {_SET_IT}")

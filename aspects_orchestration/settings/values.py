@@ -6,6 +6,7 @@ and what would do. Nothing shown here is a secret.
 
 import os
 import re
+import unicodedata
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -63,10 +64,27 @@ def masked_url(url: str) -> str:
 
 
 def stripped(value: object) -> str:
-    """A single value as text, without the white space around it."""
-    if isinstance(value, dict | list | tuple):
+    """A single value as text, without the white space around it. Settings stand in logs, messages and files of settings, so
+    there is nothing in them that breaks a line or moves a cursor."""
+    if isinstance(value, dict | list | tuple | set):
         raise ImpossibleValueError("is not a single value; give one text")
-    return str(value).strip()
+    text = str(value).strip()
+    if any(is_unseen(one) for one in text):
+        raise ImpossibleValueError(
+            "holds a line break, or another character that cannot be seen; write it anew, in one line"
+        )
+    return text
+
+
+def on_lines(value: object) -> str:
+    """A single value that may go over several lines."""
+    return stripped(" ".join(str(value).split()) if isinstance(value, str) else value)
+
+
+def is_unseen(one: str) -> bool:
+    """Whether a character shows nothing, or changes how others are shown: control characters, and those of writing
+    directions. Not the bytes of a name that is no UTF-8."""
+    return unicodedata.category(one) in {"Cc", "Cf", "Cs", "Zl", "Zp"} and not "\udc80" <= one <= "\udcff"
 
 
 def listed(value: object) -> str:
@@ -76,8 +94,10 @@ def listed(value: object) -> str:
 
 def verbatim(value: object) -> SecretStr:
     """A secret as it is, white space included."""
-    if isinstance(value, dict | list | tuple):
+    if isinstance(value, dict | list | tuple | set):
         raise ImpossibleValueError("is not a single value; give one text")
+    if "\0" in str(value):
+        raise ImpossibleValueError("holds a NUL character; write it anew")
     return SecretStr(str(value))
 
 
@@ -119,9 +139,9 @@ def one_of(*choices: str) -> BeforeValidator:
 
 def plain_name(value: str) -> str:
     """The name of a database, table or cluster that needs no quoting."""
-    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", value, re.ASCII):
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,127}", value, re.ASCII):
         raise ImpossibleValueError(
-            f"{shown(value)} is not a plain name; use letters, digits and _, and begin with no digit"
+            f"{shown(value)} is not a plain name; use letters, digits and _, 128 at most, and begin with no digit"
         )
     return value
 
@@ -163,7 +183,7 @@ def host_name(value: str) -> str:
         )
     if re.fullmatch(r"\[?[0-9A-Fa-f]*:[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*\]?", value):
         return value.strip("[]")
-    if not re.fullmatch(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_.])?", value, re.ASCII):
+    if len(value) > 253 or not re.fullmatch(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_.])?", value, re.ASCII):
         raise ImpossibleValueError(
             f"{shown(value)} is not a host name; give the name alone, and the port in CLICKHOUSE_PORT"
         )
@@ -228,7 +248,9 @@ def redis_url(value: SecretStr) -> SecretStr:
 
 def lms_host_name(value: str) -> str:
     """A host name, with its port if need be."""
-    if not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?(:\d{1,5})?", value, re.ASCII):
+    if len(value) > 260 or not re.fullmatch(
+        r"[A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?(:\d{1,5})?", value, re.ASCII
+    ):
         raise ImpossibleValueError(f"{shown(value)} is not a host name; give it without https:// and path")
     return value
 
@@ -456,6 +478,8 @@ def database_url(value: SecretStr) -> SecretStr:
     if found is None:
         raise ImpossibleValueError(f"is not a database URL; {do}")
     rest = found.group(3).partition("?")[0].rpartition("@")[2]
+    if any(is_unseen(one) for one in value.get_secret_value().strip()):
+        raise ImpossibleValueError(f"holds a line break, or another character that cannot be seen; {do}")
     if found.group(1) != "sqlite" and not re.match(r"[^/:?#\s]", rest):
         raise ImpossibleValueError(f"names no host; {do}")
     return SecretStr(value.get_secret_value().strip())

@@ -3,7 +3,7 @@
 Two sums must always hold:
 
 * lines read = lines that gave statements + lines skipped + lines quarantined;
-* statements = inserted + already there + duplicates + collisions + outside the window.
+* statements = inserted + already there + duplicates + collisions + outside the window + refused.
 """
 
 from __future__ import annotations
@@ -122,6 +122,7 @@ class StatementAccount:
         duplicates: further statements with the id and the body of one of this run.
         collisions: further statements with the id of one of this run and another body; the first stands.
         outside_window: built, but not of the window.
+        refused: not taken by Ralph; their lines are in quarantine.
     """
 
     statements: int
@@ -130,6 +131,7 @@ class StatementAccount:
     duplicates: int
     collisions: int
     outside_window: int
+    refused: int = 0
 
     def check(self, what: str) -> None:
         """Refuse an account whose statements do not add up.
@@ -138,7 +140,12 @@ class StatementAccount:
             AccountError: naming `what` and both sides of the sum.
         """
         accounted = (
-            self.inserted + self.already_there + self.duplicates + self.collisions + self.outside_window
+            self.inserted
+            + self.already_there
+            + self.duplicates
+            + self.collisions
+            + self.outside_window
+            + self.refused
         )
         if accounted != self.statements:
             raise AccountError(

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import BinaryIO, Final
 
+from aspects_orchestration.native import native
 from aspects_orchestration.tracking.compression import Damage, compression_of, decompressed
 from aspects_orchestration.tracking.lines import MAX_LINE_BYTES, begins_line, container_piece, open_line_start
 from aspects_orchestration.tracking.stores import LogFile, LogStore
@@ -146,7 +147,14 @@ def _stretch(stream: BinaryIO, length: int) -> Iterator[bytes]:
 
 def line_ends(data: bytes) -> int:
     """How many lines of the file end in a chunk; its own end is one, even without a line end."""
-    return data.count(b"\n") + (not data.endswith(b"\n"))
+    return newlines(data) + (not data.endswith(b"\n"))
+
+
+def _newlines(data: bytes) -> int:
+    return data.count(b"\n")
+
+
+newlines = _newlines if native is None else native.newlines
 
 
 def is_plain(store: LogStore, file: LogFile) -> bool:
@@ -244,6 +252,9 @@ class _Cutter:
         self._offset = offset  # of `_held` in the file
         self._oversize: _Oversize | None = None
         self._in_line = False  # the last part ended inside a line
+        self._wait_for = (
+            0  # a line in pieces was open throughout: it is looked at again when so many bytes are held
+        )
 
     def feed(self, block: bytes) -> Iterator[Item]:
         self._held += block
@@ -275,7 +286,7 @@ class _Cutter:
                 yield from self._pass_on(self._oversize)
                 if self._oversize is not None:
                     return
-            if len(self._held) < enough:
+            if len(self._held) < max(enough, self._wait_for):
                 return
             too_long_at = self._too_long_at()
             if too_long_at is not None:
@@ -289,6 +300,8 @@ class _Cutter:
                 yield self._chunk(end)
                 return
             if whole <= self._max_line_bytes:
+                # Not with every block: a line of a million pieces would be searched for its beginning each time.
+                self._wait_for = min(2 * len(self._held), self._max_line_bytes + 1)
                 return
             first = container_piece(bytes(self._held[: self._held.index(b"\n") + 1]))
             self._oversize = _Oversize(self._offset, None if first is None else first.stream)
@@ -344,4 +357,5 @@ class _Cutter:
             data = bytes(wanted)
         del self._held[:end]
         self._offset += end
+        self._wait_for = 0
         return data

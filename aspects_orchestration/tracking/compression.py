@@ -19,6 +19,15 @@ from isal import igzip_lib, isal_zlib
 
 READ_BYTES: Final = 256 * 1024
 BLOCK_BYTES: Final = 1024 * 1024
+#: Of a member is read first, and then more: what its decoder leaves is copied, and members may be of a few bytes each.
+_FIRST_BYTES: Final = 4 * 1024
+#: Beyond so many bytes a file may not hold more than so many times its own size. Logs compress thirtyfold, the most that
+#: gzip can do is a thousandfold, and a bomb of bz2 is a millionfold: it would keep a reader busy for days. (A log of which a
+#: crash has left a hole of zeros is still read.)
+BOMB_BYTES: Final = 16 * 1024 * 1024 * 1024
+BOMB_TIMES: Final = 2000
+#: A file may have so many damages; each is remembered, and looking for where to go on takes time.
+MOST_DAMAGES: Final = 10_000
 XZ_MEMORY_BYTES: Final = 256 * 1024 * 1024
 
 # A decoder that has run past the end of a cut member notices it a little later, never this much later.
@@ -32,8 +41,9 @@ class Damage:
 
     Args:
         kind: `truncated` (the file ends inside an archive member), `corrupt` (a member is damaged or its
-            checksum is wrong), `trailing_data` (bytes that are no archive follow one) or `unsupported`
-            (a format that this reader does not know; nothing of the file was read).
+            checksum is wrong), `trailing_data` (bytes that are no archive follow one), `unsupported`
+            (a format that this reader does not know; nothing of the file was read) or `bomb` (a small file that
+            holds what no log does; the rest was not read).
         compression: the format's name: gz, zst, bz2, xz, or the unsupported one.
         at_byte: byte of the file, as stored, where the damage was met.
         resumed_at: byte of the file, as stored, where reading went on; None if the rest is unread.
@@ -120,6 +130,7 @@ _FORMATS: Final = (
     ),
 )
 _MAGIC_BYTES: Final = 10
+_PADDING: Final = re.compile(rb"\0+")
 _UNSUPPORTED: Final = (
     ("zip", b"PK\x03\x04"),
     ("7z", b"7z\xbc\xaf\x27\x1c"),
@@ -158,6 +169,11 @@ def compression_of(head: bytes) -> str:
         if head.startswith(magic):
             return name
     return "plain"
+
+
+def is_bomb(stored: int, held: int) -> bool:
+    """Whether so many bytes, compressed, hold so many as no log does."""
+    return held > BOMB_BYTES and held > BOMB_TIMES * stored
 
 
 def decompressed(stream: BinaryIO) -> Iterator[bytes | Damage]:
@@ -219,41 +235,47 @@ class _Members:
         self._stream = stream
         self._format = known
         self._data = head
-        self._at = 0  # where `_data` begins in the file
+        self._pos = 0  # what stands before it in `_data` was read
+        self._at = 0  # where that is in the file
+        self._damages = 0
+        self._given = 0  # bytes that were decompressed so far
 
     def __iter__(self) -> Iterator[bytes | Damage]:
         while self._fill():
-            if self._format.magic.match(self._data):
+            if self._format.magic.match(self._data, self._pos):
                 yield from self._member()
             elif not self._skip_padding():
                 yield self._damage("trailing_data", self._at, "bytes that are no archive follow the archive")
 
     def _fill(self) -> bool:
-        if len(self._data) < _MAGIC_BYTES:
-            self._data += self._stream.read(READ_BYTES)
-        return bool(self._data)
+        if len(self._data) - self._pos < _MAGIC_BYTES:
+            self._data, self._pos = self._data[self._pos :] + self._stream.read(READ_BYTES), 0
+        return self._pos < len(self._data)
 
     def _seek(self, at: int) -> None:
         self._stream.seek(at)
-        self._at, self._data = at, b""
+        self._at, self._data, self._pos = at, b"", 0
 
     def _skip_padding(self) -> bool:
-        rest = self._data.lstrip(b"\0")
-        skipped = len(self._data) - len(rest)
-        self._at, self._data = self._at + skipped, rest
+        padding = _PADDING.match(self._data, self._pos)
+        skipped = 0 if padding is None else padding.end() - self._pos
+        self._at, self._pos = self._at + skipped, self._pos + skipped
         return skipped > 0
 
     def _member(self) -> Iterator[bytes | Damage]:
-        start, fed_at, known = self._at, self._at, 0
+        start, fed_at, known, step = self._at, self._at, 0, _FIRST_BYTES
         decoder = self._format.new()
         while not decoder.eof:
             data = b""
             if decoder.needs_input:
-                data = self._data or self._stream.read(READ_BYTES)
+                if self._pos == len(self._data):
+                    self._data, self._pos = self._stream.read(READ_BYTES), 0
+                data = self._data[self._pos : self._pos + step]
                 if not data:
                     yield self._damage("truncated", self._at, "the file ends inside an archive member")
                     return
-                fed_at, self._at, self._data = self._at, self._at + len(data), b""
+                fed_at, self._at, self._pos = self._at, self._at + len(data), self._pos + len(data)
+                step = min(4 * step, READ_BYTES)
             try:
                 block = decoder.decompress(data, BLOCK_BYTES)
             except _ERRORS as error:
@@ -262,9 +284,13 @@ class _Members:
                 return
             if block:
                 known += len(block)
+                self._given += len(block)
                 yield block
-        self._data = decoder.unused_data
-        self._at -= len(self._data)
+            if is_bomb(self._at, self._given):
+                yield self._bomb()
+                return
+        rest = len(decoder.unused_data)
+        self._pos, self._at = self._pos - rest, self._at - rest
 
     def _rest_before_damage(self, start: int, fed_at: int, known: int) -> Generator[bytes, None, int]:
         """What the decoder swallowed with its error: decode the member again, the last piece byte by byte."""
@@ -287,16 +313,33 @@ class _Members:
             known = max(0, known - len(block))
         return at
 
+    def _bomb(self) -> Damage:
+        self._leave()
+        return Damage(
+            "bomb",
+            self._format.name,
+            self._at,
+            None,
+            f"{self._at:,} bytes of it hold more than {self._given:,}: no log does that, and the rest was not read",
+        )
+
     def _damage(self, kind: str, at: int, detail: str, member_at: int | None = None) -> Damage:
         """Report a damage, and stand at the next member that opens, or at the end of the file."""
         after = at if member_at is None else max(member_at + 1, at - _LOOK_BACK_BYTES)
+        self._damages += 1
+        if self._damages > MOST_DAMAGES:
+            self._leave()
+            return Damage(kind, self._format.name, at, None, f"{detail}, and so on: the rest was not read")
         resumed_at = self._next_member(after)
         if resumed_at is None:
-            self._stream.seek(0, io.SEEK_END)
-            self._data = b""
+            self._leave()
         else:
             self._seek(resumed_at)
         return Damage(kind, self._format.name, at, resumed_at, detail)
+
+    def _leave(self) -> None:
+        self._stream.seek(0, io.SEEK_END)
+        self._data, self._pos = b"", 0
 
     def _next_member(self, at: int) -> int | None:
         self._seek(at)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
 import orjson
 
+from aspects_orchestration.native import native
 from aspects_orchestration.window import micros
 
 #: orjson reads an integer over 64 bits as a float; the standard library, which the LMS writes with, keeps it. A run of
@@ -21,6 +23,10 @@ _JSON_STARTS = frozenset('{["-0123456789tfnNI \t\n\r')
 _LAST_EPOCH_S = 100_000_000_000
 #: From 1970 to 2106: what ClickHouse's DateTime holds, and so what its TTL and the catalog's hours can tell apart.
 _END_MICROS = 2**32 * 1_000_000
+#: The one way to write a time of which the text is also the statement's; 24:00 is the next day's 00:00 there.
+_CANONICAL = re.compile(r"\d{4}-\d\d-\d\dT(?!24)\d\d:\d\d:\d\d(?:\.\d{6})?\+00:00", re.ASCII).fullmatch
+#: The beginning of 2106: the last year that is whole before `_END_MICROS`.
+_CANONICAL_END_MICROS = 4_291_747_200 * 1_000_000
 
 Event = dict[str, Any]
 
@@ -76,6 +82,9 @@ def event_time(event: Event) -> tuple[int, bool]:
         UnreadableEventError: `no_time`, `unreadable_time`, or `impossible_time` (before 1970, or after 2106).
     """
     raw = event.get("timestamp") or event.get("time")
+    usual = canonical_micros(raw)
+    if usual is not None:
+        return usual, False
     if raw is None or raw == "":
         raise UnreadableEventError("no_time")
     assumed = False
@@ -93,6 +102,24 @@ def event_time(event: Event) -> tuple[int, bool]:
     if not 0 <= found < _END_MICROS:
         raise UnreadableEventError("impossible_time")
     return found, assumed
+
+
+def _canonical_micros(text: object) -> int | None:
+    """Microseconds from 1970-01-01 UTC to a time of which the text is also the statement's; None for any other.
+
+    Args:
+        text: `YYYY-MM-DDTHH:MM:SS[.ffffff]+00:00`, of the years 1970 to 2105; or anything else.
+    """
+    if text.__class__ is not str or _CANONICAL(text) is None:
+        return None
+    try:
+        found = micros(datetime.fromisoformat(text))
+    except ValueError:
+        return None
+    return found if 0 <= found < _CANONICAL_END_MICROS else None
+
+
+canonical_micros = _canonical_micros if native is None else native.canonical_micros
 
 
 def statement_micros(timestamp: str) -> int:

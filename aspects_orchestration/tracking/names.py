@@ -11,6 +11,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from aspects_orchestration.native import native
+
 #: Letters, digits and dots, of which names are made, as JSON escapes.
 _HIDDEN_LETTER = re.compile(rb"\\u00[2-7]")
 _KEYS = (b'"name"', b'"event_type"')
@@ -30,28 +32,7 @@ class KnownNames:
 
     def may_be_in(self, body: bytes) -> bool:
         """Whether an event's JSON text may be of one of these names; False is certain, True is not."""
-        if body[-1:] != b"}":
-            return True
-        seen = False
-        for key in _KEYS:
-            at = body.find(key)
-            while at >= 0:
-                start = at + len(key)
-                if body[start : start + 3] == b': "':
-                    start += 3
-                elif body[start : start + 2] == b':"':
-                    start += 2
-                else:
-                    return True
-                end = body.find(b'"', start)
-                if body[start:end] in self._names:
-                    return True
-                seen = True
-                at = body.find(key, end)
-        # What has no event in it may be something else altogether.
-        if not seen or b'"event"' not in body:
-            return True
-        return _HIDDEN_LETTER.search(body) is not None
+        return may_be_in(body, self._names)
 
     def passing(self) -> PassedOver:
         """Passes over lines, and counts them."""
@@ -62,11 +43,12 @@ class PassedOver:
     """Lines as the LMS writes them, whose event has none of the known names, without a further look at them.
 
     Attributes:
+        names: the known ones.
         lines: how many were passed over.
     """
 
     def __init__(self, names: frozenset[bytes]) -> None:
-        self._names = names
+        self.names = names
         self.lines = 0
 
     def __call__(self, raw: bytes) -> bool:
@@ -76,7 +58,35 @@ class PassedOver:
         end = raw.find(b'"', _NAME_LENGTH)
         name = raw[_NAME_LENGTH:end]
         # A name that stands there, once, is the event's, whatever its type.
-        if not name or name in self._names or raw.find(b'"name"', end) >= 0 or _HIDDEN_LETTER.search(raw):
+        if not name or name in self.names or raw.find(b'"name"', end) >= 0 or _HIDDEN_LETTER.search(raw):
             return False
         self.lines += 1
         return True
+
+
+def _may_be_in(body: bytes, names: frozenset[bytes]) -> bool:
+    if body[-1:] != b"}":
+        return True
+    seen = False
+    for key in _KEYS:
+        at = body.find(key)
+        while at >= 0:
+            start = at + len(key)
+            if body[start : start + 3] == b': "':
+                start += 3
+            elif body[start : start + 2] == b':"':
+                start += 2
+            else:
+                return True
+            end = body.find(b'"', start)
+            if end < 0 or body[start:end] in names:
+                return True
+            seen = True
+            at = body.find(key, end)
+    # What has no event in it may be something else altogether.
+    if not seen or b'"event"' not in body:
+        return True
+    return _HIDDEN_LETTER.search(body) is not None
+
+
+may_be_in = _may_be_in if native is None else native.may_be_in

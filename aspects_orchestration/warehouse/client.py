@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import json
 import re
+import struct
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from aspects_orchestration.errors import AspectsError, WarehouseError
+from aspects_orchestration.warehouse.connection import connect, let_go
 from aspects_orchestration.warehouse.statements import Statement, ddl
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
     from clickhouse_connect.driver.external import ExternalData
+    from urllib3 import PoolManager
 
     from aspects_orchestration.settings import ClickHouseAddress
 
@@ -126,8 +129,18 @@ class Warehouse:
         """This thread's own connection (one shared by threads is one session, and errs)."""
         client: Client | None = getattr(self._local, "client", None)
         if client is None:
-            client = answered(lambda: _connect(self.address, self.patience), self.address)
-            self._local.client = client
+            client, pool = answered(
+                lambda: connect(
+                    self.address,
+                    connect_s=self.patience.connect_s,
+                    answer_s=self.patience.answer_s,
+                    # Those that wait for seconds only ask much at once, and hang up at once: not with the connections
+                    # of loads.
+                    alone=self.patience != Patience(),
+                ),
+                self.address,
+            )
+            self._local.client, self._local.pool = client, pool
         return client
 
     def close(self) -> None:
@@ -135,6 +148,9 @@ class Warehouse:
         client: Client | None = self._local.__dict__.pop("client", None)
         if client is not None:
             client.close()
+        pool: PoolManager | None = self._local.__dict__.pop("pool", None)
+        if pool is not None:
+            let_go(pool)
 
     def rows(
         self, name: str, *, step: str = "", listed: Iterable[str] | None = None, **parameters: object
@@ -204,7 +220,13 @@ class Warehouse:
         return zone, zone.removeprefix("Etc/") in {"UTC", "GMT", "UCT", "Zulu"}
 
     def insert_rows(
-        self, database: str, table: str, columns: Sequence[str], block: bytes, *, token: str | None = None
+        self,
+        database: str,
+        table: str,
+        columns: Sequence[str],
+        block: bytes | bytearray,
+        *,
+        token: str | None = None,
     ) -> None:
         """Insert rows encoded as RowBinary, all or none.
 
@@ -222,7 +244,7 @@ class Warehouse:
             self.client().raw_insert(
                 f"{_quoted(database)}.{_quoted(table)}",
                 list(columns),
-                block,
+                cast(bytes, block),  # whatever can be sent without a copy
                 fmt="RowBinary",
                 settings=settings,
             )
@@ -346,29 +368,6 @@ def with_retries(
             pause = min(pause * 2, 8.0)
 
 
-def _connect(address: ClickHouseAddress, patience: Patience) -> Client:
-    import clickhouse_connect
-
-    return clickhouse_connect.get_client(
-        host=address.host,
-        port=address.port,
-        username=address.user,
-        password=address.password.get_secret_value(),
-        secure=address.secure,
-        verify=address.verify,
-        ca_cert=str(address.ca_cert) if address.ca_cert else None,
-        autogenerate_session_id=False,
-        connect_timeout=patience.connect_s,
-        send_receive_timeout=patience.answer_s,
-        # Those that wait for seconds only ask much at once, and hang up at once: not with the connections of loads.
-        dedicated_pool=patience != Patience(),
-        query_retries=0,
-        client_name="aspects-orchestration",
-        form_encode_query_params=True,  # thousands of URIs do not fit into a URL
-        compress=address.host not in {"127.0.0.1", "localhost", "::1"},
-    )
-
-
 def answered(send: Callable[[], T], address: ClickHouseAddress) -> T:
     """Call ClickHouse; turn what it answers in refusal into a WarehouseError that says what to do."""
     from clickhouse_connect.driver.exceptions import ClickHouseError, OperationalError
@@ -389,6 +388,12 @@ def answered(send: Callable[[], T], address: ClickHouseAddress) -> T:
             raise UnreachableError(
                 f"ClickHouse at {address.host}:{address.port} broke off ({type(error).__name__})",
                 do=_UNREACHABLE,
+            ) from None
+        if isinstance(error, ValueError | LookupError | ArithmeticError | MemoryError | struct.error):
+            # What the driver stumbles over when it is no answer of ClickHouse; the error's text may hold parts of it.
+            raise WarehouseError(
+                f"ClickHouse at {address.host}:{address.port} answered what cannot be read ({type(error).__name__})",
+                do="See that ClickHouse itself, and nothing in front of it, answers there; then run again.",
             ) from None
         raise
 

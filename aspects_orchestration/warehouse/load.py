@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
 
+from aspects_orchestration.native import native
 from aspects_orchestration.warehouse.client import Warehouse, encoded_length, with_retries
 
 STAGING_COLUMNS = ("event_id", "emission_time", "event", "file", "byte_offset", "number")
@@ -17,13 +17,11 @@ class StagedRows:
     """Rows for the staging table, encoded one after the other.
 
     Attributes:
-        pieces: RowBinary, in the order of STAGING_COLUMNS, in pieces that belong one behind the other.
-        bytes: how many those are.
+        data: RowBinary, in the order of STAGING_COLUMNS.
     """
 
     def __init__(self) -> None:
-        self.pieces: list[bytes] = []
-        self.bytes = 0
+        self.data = bytearray()
 
     def add(
         self, identity: bytes, emission_micros: int, event: bytes, file: bytes, byte_offset: int, number: int
@@ -38,39 +36,40 @@ class StagedRows:
             byte_offset: of the source line in the decompressed file.
             number: of this statement among those of its line, from 0.
         """
-        size = len(event)
-        # A UUID is two little-endian 64-bit halves, the high one first.
-        self.pieces += (
-            identity[7::-1],
-            identity[:7:-1],
-            _TIME(emission_micros),
-            _LENGTHS[size] if size < _MANY else encoded_length(size),
-            event,
-            file,
-            _PLACE(byte_offset, number),
-        )
-        self.bytes += size
+        add_row(self.data, identity, emission_micros, event, file, byte_offset, number)
 
     def take(self, others: StagedRows) -> None:
         """Add all rows of others, which are left empty."""
-        self.pieces += others.pieces
-        self.bytes += others.bytes
-        others.pieces, others.bytes = [], 0
+        self.data += others.data
+        others.data = bytearray()
 
 
-def stage(warehouse: Warehouse, database: str, table: str, pieces: Sequence[bytes], *, token: str) -> None:
+def stage(warehouse: Warehouse, database: str, table: str, rows: StagedRows, *, token: str) -> None:
     """Insert rows into a staging table; a broken connection is tried again under the same token.
 
     Args:
         warehouse, database, table: where to.
-        pieces: of `StagedRows`.
+        rows: any number of them.
         token: of these rows and no others.
     """
-    if pieces:
-        block = b"".join(pieces)
-        with_retries(lambda: warehouse.insert_rows(database, table, STAGING_COLUMNS, block, token=token))
+    if rows.data:
+        with_retries(lambda: warehouse.insert_rows(database, table, STAGING_COLUMNS, rows.data, token=token))
 
 
-#: The lengths of nearly all statements, encoded beforehand.
-_MANY = 8192
-_LENGTHS = [encoded_length(size) for size in range(_MANY)]
+def _add_row(
+    rows: bytearray,
+    identity: bytes,
+    emission_micros: int,
+    event: bytes,
+    file: bytes,
+    byte_offset: int,
+    number: int,
+) -> None:
+    # A UUID is two little-endian 64-bit halves, the high one first.
+    rows += identity[7::-1] + identity[:7:-1] + _TIME(emission_micros) + encoded_length(len(event))
+    rows += event
+    rows += file
+    rows += _PLACE(byte_offset, number)
+
+
+add_row = _add_row if native is None else native.add_row

@@ -83,7 +83,8 @@ def account_adds_up(warehouse: Warehouse, month: Month) -> Finding:
         f"{lines.lines} lines: {lines.with_statements} gave statements, {lines.skipped_lines} skipped,"
         f" {lines.quarantined_lines} quarantined; {statements.statements} statements: {statements.inserted} inserted,"
         f" {statements.already_there} already there, {statements.duplicates} duplicates, {statements.collisions}"
-        f" collisions, {statements.outside_window} outside the window",
+        f" collisions, {statements.outside_window} outside the window"
+        + (f", {statements.refused} refused by Ralph" if statements.refused else ""),
         {
             "lines": lines.lines,
             "with_statements": lines.with_statements,

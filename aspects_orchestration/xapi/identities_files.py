@@ -103,6 +103,8 @@ def _users(
             continue  # the actor of a statement is named by the xapi id alone
         try:
             user_id = int(row["user_id"])
+            if abs(user_id) > _LARGEST_ID:
+                raise ValueError
         except ValueError:
             raise _bad_row(uri, setting, number, "user_id is no whole number") from None
         try:

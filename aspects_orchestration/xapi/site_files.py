@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 import json
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -16,6 +15,7 @@ from aspects_orchestration.errors import IdentityError
 
 Row = dict[str, str]
 
+_LONGEST_LINE = 4 * 1024 * 1024
 _FORMATS = {
     ".csv": "csv",
     ".ndjson": "ndjson",
@@ -76,18 +76,28 @@ def rows(
 
 
 def _csv(stream: BinaryIO, _spool: Path) -> Iterator[Row]:
-    text = io.TextIOWrapper(stream, encoding="utf-8-sig", newline="")
-    for row in csv.DictReader(text, strict=True):
+    lines = (line.decode("utf-8-sig" if first else "utf-8") for first, line in _lines(stream))
+    for row in csv.DictReader(lines, strict=True):
         yield {key: value or "" for key, value in row.items() if key is not None}
 
 
 def _ndjson(stream: BinaryIO, _spool: Path) -> Iterator[Row]:
-    for line in stream:
+    for _, line in _lines(stream):
         if line.strip():
             row = orjson.loads(line)
             if not isinstance(row, dict):
                 raise TypeError("a line is no JSON object")
             yield {key: _plain(value) for key, value in row.items()}
+
+
+def _lines(stream: BinaryIO) -> Iterator[tuple[bool, bytes]]:
+    """Each line, and whether it is the first; one of many megabytes is no user's and no course's."""
+    first = True
+    while line := stream.readline(_LONGEST_LINE + 1):
+        if len(line) > _LONGEST_LINE:
+            raise TypeError("a line is too long")
+        yield first, line
+        first = False
 
 
 def _plain(value: object) -> str:
@@ -111,5 +121,5 @@ def _parquet(stream: BinaryIO, spool: Path) -> Iterator[Row]:
             for batch in table.iter_batches(batch_size=10_000):
                 for row in batch.to_pylist():
                     yield {key: "" if value is None else str(value) for key, value in row.items()}
-        except pa.ArrowException as error:
+        except (pa.ArrowException, OSError) as error:
             raise TypeError(str(error)) from None

@@ -312,7 +312,7 @@ class _Staging:
         self._waiting.append(loaded)
         self._line_bytes += loaded.bytes
         if (
-            self._rows.bytes >= _INSERT_BYTES
+            len(self._rows.data) >= _INSERT_BYTES
             or self._line_bytes >= _INSERT_LINE_BYTES
             or time.monotonic() - self._since > _INSERT_AFTER_S
         ):
@@ -324,7 +324,7 @@ class _Staging:
         if self._waiting:
             self._inserts += 1
             token = f"{self._token} {self._inserts}"
-            self._under_way = self._thread.submit(self._insert, self._rows.pieces, self._waiting, token)
+            self._under_way = self._thread.submit(self._insert, self._rows, self._waiting, token)
             self._rows, self._waiting = StagedRows(), []
 
     def finish(self) -> None:
@@ -337,10 +337,10 @@ class _Staging:
             self._under_way.result()
             self._under_way = None
 
-    def _insert(self, pieces: list[bytes], waiting: list[Loaded], token: str) -> None:
+    def _insert(self, rows: StagedRows, waiting: list[Loaded], token: str) -> None:
         if self._setup.staging_table:
             database, table = self._setup.staging_database, self._setup.staging_table
-            stage(self._warehouse, database, table, pieces, token=token)
+            stage(self._warehouse, database, table, rows, token=token)
         for one in waiting:
             self._say(one)
 

@@ -1,6 +1,6 @@
 """Load one month in a process of its own, in small steps, so that a test can end it anywhere.
 
-    python tests/services/load_once.py MONTH [STATEMENTS_A_SLICE [MODE]]
+    python tests/services/load_once.py MONTH [STATEMENTS_A_SLICE [MODE [DESTINATION]]]
 
 Says what the load says, a line each, then `done` and what was inserted. Settings come from the environment.
 """
@@ -12,6 +12,7 @@ import sys
 import uuid
 
 from aspects_orchestration.replay import load, reading
+from aspects_orchestration.replay.destinations import Destination
 from aspects_orchestration.replay.plan import LoadRequest, Mode, make_plan
 from aspects_orchestration.replay.result import utc_now
 from aspects_orchestration.resources.clickhouse import connect
@@ -26,7 +27,7 @@ def say(line: str) -> None:
     sys.stdout.flush()
 
 
-def main(month: str, slice_statements: int, mode: Mode) -> None:
+def main(month: str, slice_statements: int, mode: Mode, destination: Destination) -> None:
     """Load the month as the asset does, but with small slices and progress saved often."""
     load.plan_publish = functools.partial(plan_publish, limit=slice_statements)
     reading._FLUSH_S = 0.2
@@ -34,7 +35,7 @@ def main(month: str, slice_statements: int, mode: Mode) -> None:
     warehouse = connect(settings, run_id=uuid.uuid4().hex)
     plan = make_plan(
         settings,
-        LoadRequest(month, mode),
+        LoadRequest(month, mode, destination=destination),
         warehouse,
         reader=reading.transformer_reader(),
         s3=S3Options(),
@@ -47,4 +48,9 @@ def main(month: str, slice_statements: int, mode: Mode) -> None:
 
 if __name__ == "__main__":
     given = dict(enumerate(sys.argv))
-    main(given[1], int(given.get(2, 500_000)), Mode(given.get(3, "merge")))
+    main(
+        given[1],
+        int(given.get(2, 500_000)),
+        Mode(given.get(3, "merge")),
+        Destination(given.get(4, "clickhouse")),
+    )

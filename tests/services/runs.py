@@ -16,7 +16,7 @@ _PROGRAM = Path(__file__).with_name("load_once.py")
 
 
 def start(site: Site, month: str, *arguments: str) -> subprocess.Popen[bytes]:
-    """Start `load_once.py`: MONTH [STATEMENTS_A_SLICE [MODE]]."""
+    """Start `load_once.py`: MONTH [STATEMENTS_A_SLICE [MODE [DESTINATION]]]."""
     return site.popen(
         *("-u", str(_PROGRAM), month, *arguments), stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final, Protocol
 
-from aspects_orchestration.errors import LogStoreError
+from aspects_orchestration.errors import LogStoreError, one_line
 from aspects_orchestration.tracking.stores.store import LogFile, LogFileChangedError, S3Options
 
 BUFFER_BYTES: Final = 1024 * 1024
@@ -111,6 +111,6 @@ class ResumingReader(io.RawIOBase):
 
 def changed(file: LogFile, how: str) -> LogFileChangedError:
     return LogFileChangedError(
-        f"{file.uri} {how}: it is not the file that was listed any more",
+        f"{one_line(file.uri)} {how}: it is not the file that was listed any more",
         do="Run again, so that it is listed anew; if files are rewritten in place, let them be rotated instead.",
     )

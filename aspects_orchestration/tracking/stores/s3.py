@@ -10,7 +10,7 @@ from email.utils import parsedate_to_datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, cast
 
-from aspects_orchestration.errors import AspectsError, LogStoreError
+from aspects_orchestration.errors import AspectsError, LogStoreError, one_line
 from aspects_orchestration.tracking.stores.reading import (
     BUFFER_BYTES,
     Broken,
@@ -155,6 +155,11 @@ class S3Store:
                 for item in page.get("Contents", ()):
                     found = True
                     key = item["Key"]
+                    if not key.startswith(folder) or item["Size"] < 0:
+                        raise LogStoreError(
+                            f"{self.uri}: the server lists what was not asked for ({one_line(key)[:100]!r})",
+                            do="Nothing of it was read. Check AWS_ENDPOINT_URL_S3, and what answers there.",
+                        )
                     if not key.endswith("/") and is_log_path(key[len(folder) :]):
                         yield self._file(key, item["Size"], item["ETag"], item["LastModified"])
             if not found and self._prefix and self.exists(self.uri):
@@ -193,7 +198,7 @@ class S3Store:
 
         def give_up(cause: str) -> LogStoreError:
             return LogStoreError(
-                f"{file.uri} cannot be read to its end: {cause}",
+                f"{one_line(file.uri)} cannot be read to its end: {cause}",
                 do="Check that the server at AWS_ENDPOINT_URL_S3 is well, and run again.",
             )
 
@@ -232,7 +237,7 @@ class S3Store:
                 return False
             if protection.lock and code in _LOCK_CODES:
                 raise LogStoreError(
-                    f"{uri} cannot be written: {code}",
+                    f"{one_line(uri)} cannot be written: {code}",
                     do="A lock is asked for (ASPECTS_ARCHIVE_OBJECT_LOCK): switch Object Lock on for the bucket, which also"
                     " switches versioning on, or ask for none.",
                 ) from None
@@ -299,7 +304,7 @@ class S3Store:
         if isinstance(error, AspectsError):
             return error
         code = error_code(error)
-        what = f"{uri} cannot be {doing}: {_cause(error)}"
+        what = f"{one_line(uri)} cannot be {doing}: {_cause(error)}"
         return LogStoreError(what, do=_s3_advice(error, code, doing, self._setting))
 
 

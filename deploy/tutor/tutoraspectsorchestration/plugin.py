@@ -42,6 +42,11 @@ _PASSED_ON = (
     "ASPECTS_REPLAY_LAG",
     "ASPECTS_ALERTS_FILE",
     "ASPECTS_REPORT",
+    "ASPECTS_STATEMENT_FILES",
+    "ASPECTS_STATEMENT_FORMAT",
+    "ASPECTS_RALPH_BATCH",
+    "ASPECTS_RALPH_STATEMENTS_PER_SECOND",
+    "ASPECTS_RALPH_STORE",
     "ASPECTS_DAGSTER_URL",
     "CLICKHOUSE_CA_CERT",
     "CLICKHOUSE_VERIFY",
@@ -128,14 +133,32 @@ _SECRETS = ("ASPECTS_LMS_DATABASE_URL", *_SECRETS_PASSED_ON)
 def _settings(context: Context) -> dict[str, str]:
     """What the containers get that is not secret, by name."""
     found = _given(context, (*_OF_THE_SITE, *_PASSED_ON))
-    return {**found, "CLICKHOUSE_ADMIN_USER": str(context["ORCHESTRATION_CLICKHOUSE_USER"])}
+    return {
+        **found,
+        **_ralph(context),
+        "CLICKHOUSE_ADMIN_USER": str(context["ORCHESTRATION_CLICKHOUSE_USER"]),
+    }
 
 
 @pass_context
 def _secrets(context: Context) -> dict[str, str]:
     """What the containers get that is secret, by name."""
     password = str(context["ORCHESTRATION_CLICKHOUSE_PASSWORD"])
-    return {"CLICKHOUSE_ADMIN_PASSWORD": password, **_given(context, _SECRETS)}
+    of_ralph = _given(context, ("RALPH_LMS_PASSWORD",)) if _ralph(context) else {}
+    return {"CLICKHOUSE_ADMIN_PASSWORD": password, **of_ralph, **_given(context, _SECRETS)}
+
+
+def _ralph(context: Context) -> dict[str, str]:
+    """Where Ralph is, and who the LMS is to it, for loads that are asked to go through it; nothing where there is none."""
+    found = _given(context, ("RALPH_HOST", "RALPH_PORT", "RALPH_RUN_HTTPS", "RALPH_LMS_USERNAME"))
+    if context["RUN_RALPH"]:
+        return found
+    host = found.get("RALPH_HOST", "ralph")
+    if host == "ralph":
+        return {}
+    # Aspects asks a Ralph that Tutor does not run at the usual port of its scheme.
+    port = "443" if found.get("RALPH_RUN_HTTPS") == "True" else "80"
+    return {**found, "RALPH_PORT": port}
 
 
 def _given(context: Context, names: tuple[str, ...]) -> dict[str, str]:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import re
 import uuid
-from binascii import hexlify
 from dataclasses import dataclass
-from hashlib import sha1
-from struct import Struct
 from typing import Any, Final
 
 from aspects_orchestration.errors import AspectsError
+from aspects_orchestration.tracking.events import canonical_micros
 from aspects_orchestration.xapi.built import BuiltStatement
 from aspects_orchestration.xapi.erb import Transformer, UntransformableError
 from aspects_orchestration.xapi.fast.builders.common import (
@@ -30,18 +27,11 @@ from aspects_orchestration.xapi.fast.builders.navigation import Navigation
 from aspects_orchestration.xapi.fast.builders.problems import Problems
 from aspects_orchestration.xapi.fast.builders.progress import Progress
 from aspects_orchestration.xapi.fast.builders.video import Videos
+from aspects_orchestration.xapi.statement_id import statement_id
 
 #: The namespace in event-routing-backends' `get_uuid5`; it may never change there.
 _BASE: Final = uuid.UUID("6ba7b810-9dad-11d1-80b4-00c04fd430c8").bytes
-#: The one way to write a time of which the text is also the statement's; 24:00 is the next day's 00:00 there.
-_CANONICAL = re.compile(r"\d{4}-\d\d-\d\dT(?!24)\d\d:\d\d:\d\d(?:\.\d{6})?\+00:00", re.ASCII).fullmatch
 _SECOND: Final = 1_000_000
-
-#: RFC 4122: of a UUID's bits, those that the digest gives, and those that say version 5.
-_FROM_DIGEST: Final = ~((0xF000 << 64) | (0xC000 << 48)) & ((1 << 128) - 1)
-_VERSION_5: Final = (5 << 76) | (0x8000 << 48)
-_groups = Struct("8s4s4s4s12s").unpack
-_from_bytes = int.from_bytes
 _tuple = tuple.__new__
 
 
@@ -141,7 +131,7 @@ class Builders:
         self, event: Event, moment: int, plan: _Plan
     ) -> list[BuiltStatement]:
         timestamp, context, session = event["timestamp"], event["context"], event["session"]
-        if timestamp.__class__ is not str or _CANONICAL(timestamp) is None or context.__class__ is not dict:
+        if canonical_micros(timestamp) is None or context.__class__ is not dict:
             raise UnknownShape
         course_id = context["course_id"]
         if course_id.__class__ is not str or not course_id:
@@ -174,8 +164,7 @@ class Builders:
         else:
             activities, course = b"}}}", b""
         name = actor_text + raw_time
-        identity = _uuid5(plan.namespace, name)
-        text = b"-".join(_groups(hexlify(identity)))
+        identity, text = statement_id(plan.namespace, name)
         statement = joined(
             (b'{"id":"', text, actor, plan.verb, time, b'",', body, extensions, further, activities)
         )
@@ -185,8 +174,8 @@ class Builders:
             around = b',"contextActivities":{"parent":[%b],"grouping":%b}}}' % (questions.problem, course)
             rest = joined((extensions, further, reference, around))
             for question, about in questions.bodies:
-                identity = _uuid5(self._questions.get(question) or self._question(plan, question), name)
-                text = b"-".join(_groups(hexlify(identity)))
+                namespace = self._questions.get(question) or self._question(plan, question)
+                identity, text = statement_id(namespace, name)
                 answered = joined((b'{"id":"', text, actor, plan.verb, time, b'",', about, rest))
                 built.append(_tuple(BuiltStatement, (identity, moment, answered, plan.verb_id)))
         return built
@@ -195,11 +184,11 @@ class Builders:
         verb = self._registry[name]({"name": name, "event_source": source}).get_verb()
         shown = dumps(verb.as_version()) + b',"timestamp":"'
         text = verb.to_json()
-        return _Plan(kind, shown, verb.id, text, _uuid5(_BASE, text.encode()))
+        return _Plan(kind, shown, verb.id, text, statement_id(_BASE, text.encode())[0])
 
     def _question(self, plan: _Plan, question: str) -> bytes:
         """The namespace of the ids of a question's statements."""
-        return self._questions.keep(question, _uuid5(_BASE, f"{plan.verb_text}-{question}".encode()))
+        return self._questions.keep(question, statement_id(_BASE, f"{plan.verb_text}-{question}".encode())[0])
 
     def _actor(self, event: Event, user: int | str) -> tuple[bytes, bytes]:
         """An actor as it stands in a statement, and as its text goes into the statement's id."""
@@ -215,8 +204,3 @@ class Builders:
         activities = XApiTransformer.get_context_activities(self._registry[event["name"]](event))
         course = dumps(activities.as_version()["parent"])
         return self._courses.keep(course_id, (b'},"contextActivities":{"parent":%b}}}' % course, course))
-
-
-def _uuid5(namespace: bytes, name: bytes) -> bytes:
-    number = _from_bytes(sha1(namespace + name, usedforsecurity=False).digest()[:16], "big")
-    return (number & _FROM_DIGEST | _VERSION_5).to_bytes(16, "big")
