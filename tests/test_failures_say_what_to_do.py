@@ -211,6 +211,8 @@ def test_a_server_that_is_killed_in_mid_run_costs_another_run_at_most(
 ) -> None:
     site.write_samples(SAMPLES, files=3)
     site.warehouse()
+    if not comes_back:
+        site.environ["TESTS_PATIENCE_S"] = "3"
     run = start(site, "2024-05", "20")
     assert said(run, at)
     os.kill(server.ensure_running(site.home).pid, signal.SIGKILL)

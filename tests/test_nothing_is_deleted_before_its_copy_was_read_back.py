@@ -113,6 +113,7 @@ def test_a_rebuild_survives_a_server_that_is_killed_after_the_drop(loaded: Site)
     rows, views = loaded.rows(), behind(loaded)
 
     # In a process of its own: the lock of a run that has ended is free at once.
+    loaded.environ["TESTS_PATIENCE_S"] = "3"
     run = start(loaded, MONTH, "20", "rebuild")
     assert said(run, "dropped partition 202405 of xapi")
     os.kill(server.ensure_running(loaded.home).pid, signal.SIGKILL)

@@ -2,12 +2,14 @@
 
     python tests/services/load_once.py MONTH [STATEMENTS_A_SLICE [MODE [DESTINATION]]]
 
-Says what the load says, a line each, then `done` and what was inserted. Settings come from the environment.
+Says what the load says, a line each, then `done` and what was inserted. Settings come from the environment, as does
+TESTS_PATIENCE_S: for how long a server that has gone is asked again, here and in workers, if not for the minute of a load.
 """
 
 from __future__ import annotations
 
 import functools
+import os
 import sys
 import uuid
 
@@ -18,7 +20,13 @@ from aspects_orchestration.replay.result import utc_now
 from aspects_orchestration.resources.clickhouse import connect
 from aspects_orchestration.settings import load_settings
 from aspects_orchestration.tracking.stores import S3Options
+from aspects_orchestration.warehouse import client
 from aspects_orchestration.warehouse.publish import plan_publish
+
+# Not in `main`: workers import this module too.
+if "TESTS_PATIENCE_S" in os.environ:
+    client._RESTART_S = float(os.environ["TESTS_PATIENCE_S"])
+    client.with_retries.__kwdefaults__["for_s"] = client._RESTART_S
 
 
 def say(line: str) -> None:
