@@ -248,7 +248,12 @@ def test_templates_that_grow_are_refused_by_name(tmp_path: Path, text: str) -> N
 
 
 #: Secrets are shown to nobody, and may hold what they like.
-VERBATIM = {"CLICKHOUSE_ADMIN_PASSWORD", "REDIS_PASSWORD", "EVENT_BUS_KAFKA_API_SECRET"}
+VERBATIM = {
+    "CLICKHOUSE_ADMIN_PASSWORD",
+    "EVENT_BUS_KAFKA_API_SECRET",
+    "RALPH_LMS_PASSWORD",
+    "REDIS_PASSWORD",
+}
 
 
 @pytest.mark.parametrize(
