@@ -26,3 +26,17 @@ def test_statements_ids_and_reasons_are_stocks(actor_type: str, stride: int, at_
     nameless = "no_external_id" if actor_type == "external_id" else "no_email"
     expected = {"missing_user", "unknown_user", "unknown_course", "unreadable_time", nameless}
     assert expected <= found["reasons"].keys()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("actor_type", "lines"), [("external_id", 5_000), ("mbox_sha1sum", 1_000)])
+def test_lines_with_several_oddities_at_once_become_the_same(actor_type: str, lines: int) -> None:
+    # The whole way of a load, names that are passed over and the quick parse included, from the bytes of a line.
+    found = compared("compare_lines", actor_type, str(lines), "7")
+    assert found["different"] == found["accounts"] == found["off"] == []
+    assert found["lines"] == lines
+    assert found["lines"] / 2 < found["built"] < found["lines"] * 4 / 5
+    assert {"invalid_json", "unreadable_time", "number_without_json", "text_without_utf8"} <= found[
+        "reasons"
+    ].keys()
+    assert {"error_TypeError", "error_KeyError", "error_InvalidKeyError"} <= found["reasons"].keys()

@@ -155,9 +155,10 @@ class Problems:
         return known or self._tries.keep(attempts, b"%b%d}" % (self._attempts, attempts))
 
     def _score(self, grade: Any, highest: Any) -> bytes:
-        scaled = number(grade) / highest if number(highest) > 0 else 0
-        known = self._scores.get((grade, highest))
+        known = self._scores.get((number(grade), number(highest)))
         if known is None:
+            # Divided by next to nothing it is infinite, which is no number.
+            scaled = number(grade / highest) if highest > 0 else 0
             score = {"min": 0.0, "max": float(highest), "raw": float(grade), "scaled": float(scaled)}
             known = dumps(score)
             if grade and highest:  # zero may be negative, and is equal all the same

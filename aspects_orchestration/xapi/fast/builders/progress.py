@@ -66,7 +66,8 @@ class Progress:
         earned = number(data["weighted_total_earned"] or 0)
         block = dumps(self._blocks + text(data["block_id"]))
         rest = self._passed if earned >= possible else self._failed
-        score = _score(earned / possible if possible > 0 else 0, earned, possible)
+        # Divided by next to nothing it is infinite, which is no number.
+        score = _score(number(earned / possible) if possible > 0 else 0, earned, possible)
         return joined((b'"object":{"id":', block, rest, score, b"}")), b""
 
     def course(self, event: Event, data: Any, context: Event) -> Body:
