@@ -163,7 +163,17 @@ COPY_CONFIG = {
     "rows_per_second",
     "dry_run",
 }
-CONFIG = {"mode", "since", "until", "dry_run", "source", "allow_expired", "allow_loss", "verify"}
+CONFIG = {
+    "mode",
+    "since",
+    "until",
+    "dry_run",
+    "source",
+    "allow_expired",
+    "allow_loss",
+    "leave_unpartitioned",
+    "verify",
+}
 ROTATE_CONFIG = {"dry_run", "force", "wait_s"}
 LOG_CHECKS = {"live_log_is_rotated"}
 REPLAY_CONFIG = {"since", "until", "source", "dry_run", "allow_expired", "allow_loss"}

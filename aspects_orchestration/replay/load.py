@@ -329,7 +329,9 @@ def _publish(load: _Load, reading: Reading, counted: PublishPlan, lock: Lock) ->
 
 def _describe_drop(load: _Load) -> rebuild.RebuildPlan:
     """Find and say what a rebuild drops; a dry run says it too."""
-    chain = rebuild.plan_rebuild(load.warehouse, load.target)
+    chain = rebuild.plan_rebuild(
+        load.warehouse, load.target, leave_unpartitioned=load.plan.request.leave_unpartitioned
+    )
     for line in chain.described():
         load.say(line)
     return chain
