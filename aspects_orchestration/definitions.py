@@ -4,6 +4,7 @@ import warnings
 
 import dagster as dg
 
+from aspects_orchestration.assets.dashboards import dashboard_assets
 from aspects_orchestration.assets.event_sink import course_blocks, event_sink_assets
 from aspects_orchestration.assets.operator_report import operator_report
 from aspects_orchestration.assets.pipeline_health import pipeline_health
@@ -12,6 +13,7 @@ from aspects_orchestration.assets.retention_policies import retention_policies
 from aspects_orchestration.assets.tracking_log_archive import tracking_log_archive
 from aspects_orchestration.assets.tracking_logs import tracking_logs
 from aspects_orchestration.assets.xapi_events_all import xapi_events_all
+from aspects_orchestration.checks.dashboards import dashboard_checks, dashboard_month_checks
 from aspects_orchestration.checks.event_sink import event_sink_checks
 from aspects_orchestration.checks.personal_data import personal_data_checks
 from aspects_orchestration.checks.pipeline_health import pipeline_health_checks
@@ -25,6 +27,7 @@ from aspects_orchestration.checks.xapi_events_all import xapi_events_all_checks
 from aspects_orchestration.checks.xapi_gaps import xapi_gaps_check
 from aspects_orchestration.jobs.archive_tracking_logs import archive_tracking_logs
 from aspects_orchestration.jobs.backfill import backfill_xapi_events_all, check_xapi_events_all
+from aspects_orchestration.jobs.dashboards import dashboards_jobs
 from aspects_orchestration.jobs.disaster_recovery import rebuild_all, replay_window
 from aspects_orchestration.jobs.gaps import check_xapi_gaps
 from aspects_orchestration.jobs.lms_tables import lms_tables_jobs
@@ -41,6 +44,7 @@ from aspects_orchestration.partitions import days, months
 from aspects_orchestration.resources.clickhouse import ClickHouseResource
 from aspects_orchestration.resources.log_storage import LogStorageResource
 from aspects_orchestration.schedules.archive import archive_tracking_logs_nightly
+from aspects_orchestration.schedules.dashboards import observe_dashboards_daily
 from aspects_orchestration.schedules.gaps import check_xapi_gaps_daily
 from aspects_orchestration.schedules.lms_tables import lms_tables_schedules
 from aspects_orchestration.schedules.nightly import load_current_month_nightly, observe_nightly
@@ -69,6 +73,8 @@ def defs() -> dg.Definitions:
     settings = load_settings()
     every_month, every_day = months(settings.first_month), days(settings.first_month)
     with_blocks = settings.course_blocks_uri is not None
+    # What dashboards read is another project's: who does not run that is shown nothing of it.
+    dashboards = settings.dashboards
     with warnings.catch_warnings():
         # Partitions of asset checks are a preview feature; a check of a month or day needs them.
         warnings.simplefilter("ignore", dg.PreviewWarning)
@@ -76,6 +82,7 @@ def defs() -> dg.Definitions:
             xapi_events_all_checks(every_month),
             sealing_checks(every_day),
             sealed_days_checks(every_day),
+            *([dashboard_month_checks(every_month)] if dashboards else []),
         ]
     return dg.Definitions(
         assets=[
@@ -89,6 +96,7 @@ def defs() -> dg.Definitions:
             operator_report(),
             *pipeline_health(),
             production_readiness(),
+            *(dashboard_assets(every_month) if dashboards else []),
         ],
         asset_checks=[
             *partitioned_checks,
@@ -100,6 +108,7 @@ def defs() -> dg.Definitions:
             restore_drill_checks(),
             pipeline_health_checks(),
             production_checks(),
+            *([dashboard_checks()] if dashboards else []),
         ],
         jobs=[
             apply_retention,
@@ -122,6 +131,7 @@ def defs() -> dg.Definitions:
             release_archived_logs,
             verify_archive,
             *lms_tables_jobs(with_blocks=with_blocks),
+            *(dashboards_jobs(every_month) if dashboards else []),
         ],
         schedules=[
             observe_nightly(),
@@ -138,6 +148,7 @@ def defs() -> dg.Definitions:
             verify_archive_weekly(),
             operator_report_hourly(),
             *lms_tables_schedules(with_blocks=with_blocks),
+            *([observe_dashboards_daily()] if dashboards else []),
         ],
         sensors=[
             replay_quarantine(),

@@ -98,6 +98,14 @@ GRANT SELECT(event_type, event_date, event_time, database, table, rows) ON syste
 -- Optional, for the slowest queries alone: their texts are shown without the values in them.
 GRANT SELECT(event_date, event_time, type, is_initial_query, query, query_duration_ms, read_rows) ON system.query_log TO `aspects_pipeline`;
 
+-- Optional, for what dashboards read alone (group dashboards): whether dictionaries are loaded and how old they are, and
+-- views that are refreshed by the clock. Tables behind the raw one are read with the rights above.
+GRANT SHOW DICTIONARIES ON `xapi`.* TO `aspects_pipeline`;
+GRANT SHOW DICTIONARIES ON `reporting`.* TO `aspects_pipeline`;
+GRANT SHOW DICTIONARIES ON `event_sink`.* TO `aspects_pipeline`;
+GRANT SELECT(database, name, status, element_count, last_successful_update_time, lifetime_max, error_count, last_exception) ON system.dictionaries TO `aspects_pipeline`;
+GRANT SELECT(database, view, status, last_success_time, next_refresh_time, exception) ON system.view_refreshes TO `aspects_pipeline`;
+
 -- Only with CLICKHOUSE_CLUSTER_NAME: ON CLUSTER statements in the project's own database.
 GRANT CLUSTER ON *.* TO `aspects_pipeline`;
 GRANT TABLE ENGINE ON ReplicatedMergeTree TO `aspects_pipeline`;

@@ -13,6 +13,11 @@ from aspects_orchestration.checks.personal_data import QUESTIONS as OF_PEOPLE
 from aspects_orchestration.checks.pipeline_health import NAME as HEALTHY
 from aspects_orchestration.checks.sealing import QUESTIONS as SEALING_QUESTIONS
 from aspects_orchestration.checks.tracking_logs import QUESTIONS as OF_LOGS
+from aspects_orchestration.dashboards.verify import (
+    DICTIONARY_QUESTIONS,
+    MONTH_QUESTIONS,
+    SOURCE_QUESTIONS,
+)
 from aspects_orchestration.definitions import defs
 from aspects_orchestration.doctor.production import DIAGNOSES
 from aspects_orchestration.drill.verify import QUESTIONS as DRILL_QUESTIONS
@@ -62,6 +67,18 @@ ASSETS = {
         "deps": {"xapi_events_all"},
         "partitioned": False,
     },
+    "dashboards/sources": {
+        "group": "dashboards",
+        "kinds": {"clickhouse", "dbt"},
+        "deps": {"xapi_events_all"},
+        "partitioned": True,
+    },
+    "dashboards/dictionaries": {
+        "group": "dashboards",
+        "kinds": {"clickhouse", "dbt"},
+        "deps": {"course_overviews", "course_blocks", "user_profile"},
+        "partitioned": False,
+    },
     "restore_drill": {"group": "archive", "kinds": {"clickhouse"}, "deps": set(), "partitioned": False},
     **{
         f"pipeline_health/{signal.name}": {
@@ -100,11 +117,13 @@ SEALED_DAYS_CHECKS = {
     "no_object_is_extra",
     "objects_are_unchanged",
 }
+DASHBOARD_CHECKS = {"sources_are_complete", "views_can_follow"}
 SEALING_CHECKS = {"day_is_sealed", "closed_files_are_sealed"}
 JOBS = {
     "apply_retention",
     "archive_tracking_logs",
     "backfill_xapi_events_all",
+    "check_dashboards",
     "check_lms_tables",
     "check_pipeline_health",
     "check_production_readiness",
@@ -115,6 +134,7 @@ JOBS = {
     "copy_lms_tables",
     "delete_retired_users",
     "empty_personal_data",
+    "observe_dashboards",
     "observe_retention",
     "observe_tracking_logs",
     "rotate_tracking_logs",
@@ -131,6 +151,7 @@ SCHEDULES = {
     "delete_retired_users_daily": ("delete_retired_users", "30 4 * * *"),
     "load_current_month_nightly": ("backfill_xapi_events_all", "0 2 * * *"),
     "observe_tracking_logs_nightly": ("observe_tracking_logs", "30 1 * * *"),
+    "observe_dashboards_daily": ("observe_dashboards", "30 5 * * *"),
     "observe_retention_weekly": ("observe_retention", "0 3 * * 1"),
     "operator_report_hourly": ("__anonymous_asset_job_operator_report_hourly", "5 * * * *"),
     "verify_archive_weekly": ("verify_archive", "0 8 * * 0"),
@@ -165,7 +186,17 @@ COPY_CONFIG = {
 }
 DESTINATION_CONFIG = {"destination", "resend", "statements_per_second", "max_refused"}
 CONFIG = {
-    *("mode", "since", "until", "dry_run", "source", "allow_expired", "allow_loss", "verify"),
+    *(
+        "mode",
+        "since",
+        "until",
+        "dry_run",
+        "source",
+        "allow_expired",
+        "allow_loss",
+        "leave_unpartitioned",
+        "verify",
+    ),
     *DESTINATION_CONFIG,
 }
 ROTATE_CONFIG = {"dry_run", "force", "wait_s"}
@@ -229,6 +260,8 @@ def test_checks_jobs_schedules_sensors_and_resources_are_these(repository: dg.Re
     for signal in SIGNALS:
         assert checks[f"pipeline_health/{signal}"] == {HEALTHY}
     assert checks["restore_drill"] == set(DRILL_QUESTIONS) == DRILL_CHECKS
+    assert checks["dashboards/sources"] == {*MONTH_QUESTIONS, *SOURCE_QUESTIONS} == DASHBOARD_CHECKS
+    assert checks["dashboards/dictionaries"] == set(DICTIONARY_QUESTIONS) == {"dictionaries_are_loaded"}
     assert {job.name for job in repository.get_all_jobs() if not job.name.startswith("__")} == JOBS
     schedules = {one.name: (one.job_name, one.cron_schedule) for one in repository.schedule_defs}
     assert schedules == SCHEDULES
@@ -286,6 +319,14 @@ def test_course_blocks_are_observed_where_the_cms_writes_them(
     assert "observe_course_blocks" in {job.name for job in repository.get_all_jobs()}
     schedules = {one.name: one.job_name for one in repository.schedule_defs}
     assert schedules["observe_course_blocks_daily"] == "observe_course_blocks"
+
+
+def test_a_site_without_dashboards_sees_nothing_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ASPECTS_DASHBOARDS", "false")
+    repository = defs().get_repository_def()
+    assert not [key for key in repository.assets_defs_by_key if key.path[0] == "dashboards"]
+    names = {one.name for one in (*repository.get_all_jobs(), *repository.schedule_defs)}
+    assert not [name for name in names if "dashboards" in name]
 
 
 def test_applying_retention_takes_this_config(repository: dg.RepositoryDefinition) -> None:

@@ -26,6 +26,11 @@ from aspects_orchestration.checks.sealing import QUESTIONS as OF_SEALING
 from aspects_orchestration.checks.tracking_logs import QUESTIONS as OF_LOGS
 from aspects_orchestration.checks.xapi_gaps import DESCRIPTION as OF_GAPS
 from aspects_orchestration.checks.xapi_gaps import XAPI_GAPS, GapsConfig
+from aspects_orchestration.dashboards.verify import (
+    DICTIONARY_QUESTIONS,
+    MONTH_QUESTIONS,
+    SOURCE_QUESTIONS,
+)
 from aspects_orchestration.drill.verify import QUESTIONS as DRILL_QUESTIONS
 from aspects_orchestration.lms.compare import QUESTIONS as OF_COPIES
 from aspects_orchestration.lms.course_blocks import COLUMNS as COURSE_BLOCKS_COLUMNS
@@ -176,6 +181,12 @@ def test_every_check_of_sealing_is_described_as_it_describes_itself() -> None:
 def test_every_check_of_copies_is_described_as_it_describes_itself() -> None:
     rows = _rows(ROOT / "docs/accounts-and-checks.md", "check of copies")
     assert rows == {name: question.__doc__ for name, question in OF_COPIES.items()}
+
+
+def test_every_check_of_dashboards_is_described_as_it_describes_itself() -> None:
+    rows = _rows(ROOT / "docs/accounts-and-checks.md", "check of dashboards")
+    questions = {**MONTH_QUESTIONS, **SOURCE_QUESTIONS, **DICTIONARY_QUESTIONS}
+    assert rows == {name: question.__doc__ for name, question in questions.items()}
 
 
 def test_every_check_of_the_logs_is_described_as_it_describes_itself() -> None:

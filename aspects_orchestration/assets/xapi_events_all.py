@@ -69,6 +69,11 @@ class LoadConfig(dg.Config):
         description="For rebuild: go on although rows of the month stand in the table that the logs do not hold. For"
         " archive and both: go on without objects that are missing or are not the ones that were sealed.",
     )
+    leave_unpartitioned: bool = Field(
+        False,
+        description="For rebuild: go on although chained tables have no partitions, where they keep one row a key. They keep"
+        " what they hold, the month's rows replace newer ones in them, and are to be built anew afterwards (dbt).",
+    )
     verify: float = Field(
         0.0,
         ge=0,
@@ -105,6 +110,7 @@ class LoadConfig(dg.Config):
             sources=tuple(part.strip() for part in self.source.split(",") if part.strip()) or LIVE,
             allow_expired=self.allow_expired,
             allow_loss=self.allow_loss,
+            leave_unpartitioned=self.leave_unpartitioned,
             verify=self.verify,
             destination=Destination(self.destination),
             resend=self.resend,

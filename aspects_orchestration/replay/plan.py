@@ -64,6 +64,7 @@ class LoadRequest:
         allow_expired: load a month that the TTL would drop.
         allow_loss: rebuild although events stand in the table that the logs do not hold; load from the archive although
             objects are missing or changed, without those.
+        leave_unpartitioned: rebuild although chained tables without partitions keep what they hold.
         verify: this share of the events, from 0 to 1, goes through both engines, which must agree.
         destination: where the statements go.
         resend: to Ralph: send all statements, not only those that the raw table lacks.
@@ -79,6 +80,7 @@ class LoadRequest:
     sources: tuple[str, ...] = LIVE
     allow_expired: bool = False
     allow_loss: bool = False
+    leave_unpartitioned: bool = False
     verify: float = 0.0
     destination: Destination = Destination.CLICKHOUSE
     resend: bool = False

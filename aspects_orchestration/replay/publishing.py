@@ -163,7 +163,9 @@ def _insert(
 
 def describe_drop(load: Attempt) -> rebuild.RebuildPlan:
     """Find and say what a rebuild drops; a dry run says it too."""
-    chain = rebuild.plan_rebuild(load.warehouse, load.target)
+    chain = rebuild.plan_rebuild(
+        load.warehouse, load.target, leave_unpartitioned=load.plan.request.leave_unpartitioned
+    )
     for line in chain.described():
         load.say(line)
     return chain

@@ -16,7 +16,7 @@ from aspects_orchestration.warehouse.rebuild import chained_tables
 
 Role = Literal["raw", "chained", "event sink", "by name", "system log", "leftover log"]
 
-_MONTHLY = re.compile(r"toYYYYMM\(\s*(?:toDate(?:Time)?\()?\s*`?(\w+)`?\s*\)?\s*\)\Z")
+_MONTHLY = re.compile(r"\(?toYYYYMM\(\s*(?:toDate(?:Time)?\()?\s*`?(\w+)`?\s*\)?\s*\)\)?\Z")
 _LEFTOVER = re.compile(r"_log_\d+\Z")
 _MONTH_ID = re.compile(r"(\d{4})(0[1-9]|1[0-2])\Z")
 

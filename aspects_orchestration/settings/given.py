@@ -301,6 +301,13 @@ class Given(BaseSettings):
         "URI of the CMS's export of course blocks, CSV or NDJSON (docs/lms-tables.md).",
         "none; with the sample logs the sample's own",
     )
+    dashboards: _Boolean = _setting(
+        "ASPECTS_DASHBOARDS",
+        "Show what dashboards read (the group `dashboards`: tables that materialized views fill, dictionaries). `false` "
+        "where a site does not run Aspects' dbt project (docs/dashboards.md).",
+        "true",
+        default=True,
+    )
     first_month: Annotated[str, AfterValidator(month), BeforeValidator(stripped)] = _setting(
         "ASPECTS_FIRST_MONTH", "The first partition, YYYY-MM.", default="2020-01"
     )

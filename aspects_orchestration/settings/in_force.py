@@ -94,6 +94,7 @@ class Settings:
     lms_database_url: SecretStr | None
     lms_rows_per_second: int
     course_blocks_uri: str | None
+    dashboards: bool
     first_month: str
     rpo_hours: int
     transform_workers: int
@@ -214,6 +215,7 @@ def effective_settings(settings: Settings) -> tuple[EffectiveSetting, ...]:
         else "",
         "ASPECTS_LMS_ROWS_PER_SECOND": str(settings.lms_rows_per_second),
         "ASPECTS_COURSE_BLOCKS": settings.course_blocks_uri or "",
+        "ASPECTS_DASHBOARDS": str(settings.dashboards).lower(),
         "ASPECTS_FIRST_MONTH": settings.first_month,
         "ASPECTS_RPO_HOURS": str(settings.rpo_hours),
         "ASPECTS_TRANSFORM_WORKERS": str(settings.transform_workers),

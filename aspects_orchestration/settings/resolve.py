@@ -114,6 +114,7 @@ class Resolution:
             lms_database_url=self._lms_database(home),
             lms_rows_per_second=given.lms_rows_per_second,
             course_blocks_uri=self._course_blocks(home),
+            dashboards=given.dashboards,
             first_month=given.first_month,
             rpo_hours=given.rpo_hours,
             transform_workers=given.transform_workers or _usable_cpus(),

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from aspects_orchestration.errors import AspectsError, WarehouseError
 from aspects_orchestration.warehouse.connection import connect, let_go
-from aspects_orchestration.warehouse.statements import Statement, ddl
+from aspects_orchestration.warehouse.statements import Statement, ddl, quoted_name
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
@@ -168,9 +168,20 @@ class Warehouse:
         return self.rows_of(found, step=step or name, listed=listed)
 
     def rows_of(
-        self, statement: Statement, *, step: str = "", listed: Iterable[str] | None = None
+        self,
+        statement: Statement,
+        *,
+        step: str = "",
+        listed: Iterable[str] | None = None,
+        settings: Mapping[str, object] | None = None,
     ) -> list[tuple[Any, ...]]:
-        """All rows of a statement; see `rows`."""
+        """All rows of a statement; see `rows`.
+
+        Args:
+            statement: made by `ddl`.
+            step, listed: see `rows`.
+            settings: ClickHouse settings of this query alone.
+        """
 
         texts = None if listed is None else list(listed)
 
@@ -178,7 +189,7 @@ class Warehouse:
             result = self.client().query(
                 statement.sql,
                 parameters=dict(statement.parameters),
-                settings=self._settings(step),
+                settings={**self._settings(step), **(settings or {})},
                 external_data=None if texts is None else _table_of(texts),
             )
             return [tuple(row) for row in result.result_rows]
@@ -242,7 +253,7 @@ class Warehouse:
 
         def send() -> None:
             self.client().raw_insert(
-                f"{_quoted(database)}.{_quoted(table)}",
+                f"{quoted_name(database)}.{quoted_name(table)}",
                 list(columns),
                 cast(bytes, block),  # whatever can be sent without a copy
                 fmt="RowBinary",
@@ -257,7 +268,11 @@ class Warehouse:
 
         def send() -> None:
             self.client().raw_insert(
-                f"{_quoted(database)}.{_quoted(table)}", None, lines, fmt="JSONEachRow", settings=settings
+                f"{quoted_name(database)}.{quoted_name(table)}",
+                None,
+                lines,
+                fmt="JSONEachRow",
+                settings=settings,
             )
 
         answered(send, self.address)
@@ -444,7 +459,3 @@ def _first_line(message: str) -> str:
     # Row values can follow in parse errors: the head of the first line names the error and stops before them.
     line = message.splitlines()[0] if message else "no message"
     return line.split(": While executing")[0].split("(at row")[0][:300]
-
-
-def _quoted(identifier: str) -> str:
-    return "`" + identifier.replace("\\", "\\\\").replace("`", "\\`") + "`"

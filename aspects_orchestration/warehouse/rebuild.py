@@ -17,7 +17,8 @@ from aspects_orchestration.warehouse.publish import Target
 
 _NAME = r"(?:`((?:[^`\\]|\\.)+)`|([\w$-]+))"
 _TARGET = re.compile(rf"\bTO\s+{_NAME}\.{_NAME}", re.IGNORECASE)
-_MONTHLY = re.compile(r"toYYYYMM\(\s*(?:toDateTime\()?\s*emission_time\s*\)?\s*\)\Z")
+# Hours and days that are made of the emission time are of the same month.
+_MONTHLY = re.compile(r"\(?toYYYYMM\(\s*(?:toDateTime\()?\s*`?emission_\w+`?\s*\)?\s*\)\)?\Z")
 
 
 @dataclass(frozen=True)
@@ -36,10 +37,17 @@ class ChainedTable:
 
 @dataclass(frozen=True)
 class RebuildPlan:
-    """Tables whose partition goes, in the order in which it goes; the raw table is the last."""
+    """Tables whose partition goes, in the order in which it goes; the raw table is the last.
+
+    Attributes:
+        partition_id: of the month.
+        tables: whose partition goes.
+        left: tables (`database.table`) without partitions, which keep all they hold.
+    """
 
     partition_id: str
     tables: tuple[ChainedTable, ...]
+    left: tuple[str, ...] = ()
 
     @property
     def rows_of_raw(self) -> int:
@@ -49,13 +57,24 @@ class RebuildPlan:
     def described(self) -> list[str]:
         """The plan, a line a table."""
         return [
-            f"rebuild drops partition {self.partition_id} of {one.name}: {one.rows} rows"
-            for one in self.tables
+            *(
+                f"rebuild drops partition {self.partition_id} of {one.name}: {one.rows} rows"
+                for one in self.tables
+            ),
+            *(
+                f"rebuild leaves {name}, which has no partitions: the month's rows are inserted into it once more, and"
+                f" replace those with the same key, newer ones among them. Build it anew afterwards: {full_refresh(name)}"
+                for name in self.left
+            ),
         ]
 
 
-def plan_rebuild(warehouse: Warehouse, target: Target) -> RebuildPlan:
+def plan_rebuild(warehouse: Warehouse, target: Target, *, leave_unpartitioned: bool = False) -> RebuildPlan:
     """Find what hangs behind the raw table, and what of the month it holds.
+
+    Args:
+        warehouse, target: where.
+        leave_unpartitioned: leave chained tables without partitions as they are, where they keep one row a key.
 
     Raises:
         WarehouseError: a chained table is not partitioned by month, or the server does not keep UTC.
@@ -67,15 +86,18 @@ def plan_rebuild(warehouse: Warehouse, target: Target) -> RebuildPlan:
             do="Load with mode merge, or set <timezone>UTC</timezone> on the server.",
         )
     chain = chained_tables(warehouse, target.database, target.table)
-    for database, table in chain[1:]:
-        _require_monthly(warehouse, database, table)
+    left = [
+        (database, table)
+        for database, table in chain[1:]
+        if not _is_monthly(warehouse, database, table, leave_unpartitioned=leave_unpartitioned)
+    ]
     tables = []
-    for database, table in reversed(chain):
+    for database, table in reversed([one for one in chain if one not in left]):
         rows = warehouse.row(
             "partition_rows", database=database, table=table, partition_id=target.partition_id
         )[0]
         tables.append(ChainedTable(database, table, int(rows or 0)))
-    return RebuildPlan(target.partition_id, tuple(tables))
+    return RebuildPlan(target.partition_id, tuple(tables), tuple(".".join(one) for one in left))
 
 
 def drop_partitions(warehouse: Warehouse, plan: RebuildPlan, *, say: Callable[[str], None]) -> dict[str, int]:
@@ -108,19 +130,36 @@ def target_of(database: str, view: str, query: str, uuid: str) -> tuple[str, str
     head = re.split(r"\bAS\s+(?:WITH|SELECT|\()", query, maxsplit=1, flags=re.IGNORECASE)[0]
     found = _TARGET.search(head)
     if found is not None:
-        names = [(found[1] or found[2]), (found[3] or found[4])]
+        names = [
+            re.sub(r"\\(.)", r"\1", one or plain) for one, plain in (found.group(1, 2), found.group(3, 4))
+        ]
         return names[0], names[1]
     # A view with storage of its own keeps it in a hidden table beside itself.
     return database, f".inner_id.{uuid}" if uuid and int(uuid.replace("-", ""), 16) else f".inner.{view}"
 
 
-def _require_monthly(warehouse: Warehouse, database: str, table: str) -> None:
+def full_refresh(name: str) -> str:
+    """The command by which Aspects' dbt project builds a table (`database.table`) anew."""
+    return f"dbt run --full-refresh --select {name.split('.', 1)[1]}"
+
+
+def _is_monthly(warehouse: Warehouse, database: str, table: str, *, leave_unpartitioned: bool) -> bool:
+    """Whether a table's month can be dropped; False if it has no partitions and may be left as it is."""
     rows = warehouse.rows("table_partition_key", database=database, table=table)
-    key = rows[0][0] if rows else "(no such table)"
-    if not _MONTHLY.match(key):
-        raise WarehouseError(
-            f"{database}.{table} hangs behind the raw table and is partitioned by {key or 'nothing'}, so its month"
-            " cannot be dropped",
-            do="Nothing was dropped. Rebuild that table by its own means (dbt run --full-refresh), or load with mode"
-            " merge.",
-        )
+    key, engine = rows[0] if rows else ("(no such table)", "")
+    if _MONTHLY.match(key):
+        return True
+    replaces = not key and "Replacing" in engine
+    if replaces and leave_unpartitioned:
+        return False
+    raise WarehouseError(
+        f"{database}.{table} hangs behind the raw table and is partitioned by {key or 'nothing'}, so its month"
+        " cannot be dropped",
+        do="Nothing was dropped. "
+        + (
+            "It keeps one row a key: rebuild with `leave_unpartitioned: true`, and build it anew afterwards"
+            f" ({full_refresh(f'{database}.{table}')})."
+            if replaces
+            else "Rebuild that table by its own means (dbt run --full-refresh), or load with mode merge."
+        ),
+    )

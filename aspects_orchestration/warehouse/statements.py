@@ -7,6 +7,8 @@ let be bound is written into the text, at marks that leave a file valid as it st
 - `/*replicated*/MergeTree` becomes `ReplicatedMergeTree`, whose path and replica are the server's defaults
 - `/*of_every_node*/system.metrics` becomes `clusterAllReplicas('<name>', system.metrics)`
 - `/*numbers:name*/0` becomes whole numbers by comma, where a bound one would be kept as a cast in a table's definition
+- `/*select_of_view*/…` (to the end of its line) becomes what a view selects, as ClickHouse itself has written it down
+- `/*cast:name*/0` becomes columns by comma, each cast to its type; `/*sum:name*/0` their sum as whole numbers
 """
 
 import re
@@ -27,6 +29,8 @@ _OF_EVERY_NODE = re.compile(r"/\*of_every_node\*/([\w.]+)")
 # Braces, because a cluster is often named by a macro of the server: {cluster}.
 _CLUSTER_NAME = re.compile(r"[A-Za-z0-9_.{}-]+")
 _NUMBERS = re.compile(r"/\*numbers:(\w+)\*/0")
+_SELECT_OF_VIEW = re.compile(r"/\*select_of_view\*/.*")
+_COLUMNS = re.compile(r"/\*(cast|sum):(\w+)\*/0")
 _PLACEHOLDER = re.compile(r"\{(\w+):[^}]+\}")
 
 
@@ -148,3 +152,64 @@ def with_numbers(found: Statement, numbers: Mapping[str, Sequence[int]]) -> Stat
         )
     sql = _NUMBERS.sub(lambda mark: ", ".join(str(int(one)) for one in numbers[mark[1]]), found.sql)
     return Statement(sql, found.parameters)
+
+
+def with_select(found: Statement, select: str) -> Statement:
+    """A statement that asks of what a view selects.
+
+    Args:
+        found: made by `ddl`.
+        select: `as_select` of `system.tables`. That is the server's own writing of a SELECT that it has parsed, which no
+            text in it can end early; it stands in parentheses, on lines of its own, and is to be sent `readonly`.
+
+    Raises:
+        WarehouseError: there is no mark for it, or the text is no SELECT.
+    """
+    if not _SELECT_OF_VIEW.search(found.sql):
+        raise WarehouseError(
+            "a statement has no mark for a view's SELECT",
+            do="This is a mistake in the project: please report it.",
+        )
+    if not re.match(r"(?:WITH|SELECT|\()\s*\S", select):
+        raise WarehouseError(
+            "ClickHouse says of a materialized view that it selects nothing",
+            do="Compare SHOW CREATE TABLE of the view with the Aspects dbt project.",
+        )
+    return Statement(_SELECT_OF_VIEW.sub(lambda _: select, found.sql), found.parameters)
+
+
+def with_columns(found: Statement, columns: Mapping[str, Mapping[str, str]]) -> Statement:
+    """A statement with columns written at its marks for them.
+
+    Args:
+        found: made by `ddl`.
+        columns: for every mark, and for no other: types by names.
+
+    Raises:
+        WarehouseError: the marks are others.
+    """
+    marks = {mark[1] for mark in _COLUMNS.findall(found.sql)}
+    if marks != columns.keys():
+        raise WarehouseError(
+            f"a statement has marks for the columns {', '.join(sorted(marks)) or 'none'}, but was given"
+            f" {', '.join(sorted(columns)) or 'none'}",
+            do="This is a mistake in the project: please report it.",
+        )
+
+    def written(mark: re.Match[str]) -> str:
+        names = columns[mark[2]]
+        if mark[1] == "sum":
+            return " + ".join(f"toInt128({quoted_name(one)})" for one in names) or "toInt128(0)"
+        return ", ".join(f"CAST({quoted_name(one)}, {quoted_text(of)})" for one, of in names.items())
+
+    return Statement(_COLUMNS.sub(written, found.sql), found.parameters)
+
+
+def quoted_name(name: str) -> str:
+    """An identifier as ClickHouse reads it."""
+    return "`" + name.replace("\\", "\\\\").replace("`", "\\`") + "`"
+
+
+def quoted_text(text: str) -> str:
+    """A text as ClickHouse reads it."""
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"

@@ -34,7 +34,7 @@ _BEHIND = {
     # A view with storage of its own.
     "xapi.parsed": """
         CREATE MATERIALIZED VIEW xapi.parsed
-        ENGINE = ReplacingMergeTree PARTITION BY toYYYYMM(emission_time) ORDER BY (emission_time, event_id){ttl}
+        ENGINE = ReplacingMergeTree PARTITION BY (toYYYYMM(emission_time)) ORDER BY (emission_time, event_id){ttl}
         AS SELECT event_id, emission_time, event FROM xapi.xapi_events_all""",
     # A second link of the chain.
     "reporting.by_day": """

@@ -1,0 +1,21 @@
+-- Dictionaries of some databases: whether they are loaded, how old they are, and what their sources hold.
+SELECT
+    dictionaries.database,
+    dictionaries.name,
+    toString(dictionaries.status) AS load_status,
+    dictionaries.element_count,
+    toUnixTimestamp(dictionaries.last_successful_update_time) AS updated_s,
+    dictionaries.lifetime_max,
+    dictionaries.error_count,
+    extract(dictionaries.last_exception, '^Code: ([0-9]+)') AS exception_code,
+    extract(dictionaries.last_exception, '[(]([A-Z_]+)[)] [(]version') AS exception_name,
+    toUnixTimestamp(now()) AS now_s,
+    sources.tables AS source_tables
+FROM system.dictionaries AS dictionaries
+LEFT JOIN (
+    SELECT database, name, arrayZip(loading_dependencies_database, loading_dependencies_table) AS tables
+    FROM system.tables
+    WHERE engine = 'Dictionary'
+) AS sources ON sources.database = dictionaries.database AND sources.name = dictionaries.name
+WHERE dictionaries.database IN {databases:Array(String)}
+ORDER BY dictionaries.database, dictionaries.name

@@ -1,0 +1,2 @@
+-- Merges the parts of one partition, so that repeated rows go.
+OPTIMIZE TABLE {database:Identifier}.{table:Identifier} PARTITION ID {partition_id:String} FINAL
