@@ -22,7 +22,7 @@ from services.venvs import python_with
 _VERSION = "5.1.0"
 # Ralph's API imports two more than it declares.
 _PACKAGES = [f"ralph-malph[backend-clickhouse,lrs,cli]=={_VERSION}", "uvicorn", "requests"]
-_START_TIMEOUT_S = 60.0
+_START_TIMEOUT_S = 180
 _USERS = """
 import bcrypt, json, pathlib, sys
 users = json.load(sys.stdin)
