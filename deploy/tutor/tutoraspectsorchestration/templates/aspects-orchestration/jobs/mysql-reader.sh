@@ -9,8 +9,9 @@ done
 mysql --user '{{ MYSQL_ROOT_USERNAME }}' --host '{{ MYSQL_HOST }}' --port {{ MYSQL_PORT }} <<SQL
 CREATE USER IF NOT EXISTS '{{ ORCHESTRATION_MYSQL_USER }}'@'%';
 ALTER USER '{{ ORCHESTRATION_MYSQL_USER }}'@'%' IDENTIFIED BY '$READER_PASSWORD';
+GRANT SELECT (id, username, email, is_active, date_joined) ON \`{{ OPENEDX_MYSQL_DATABASE }}\`.auth_user TO '{{ ORCHESTRATION_MYSQL_USER }}'@'%';
 {% for table in [
-  "auth_user", "auth_userprofile", "external_user_ids_externalid", "external_user_ids_externalidtype",
+  "auth_userprofile", "external_user_ids_externalid", "external_user_ids_externalidtype",
   "user_api_userretirementstatus", "user_api_retirementstate", "course_overviews_courseoverview",
   "student_courseenrollment", "oel_tagging_tag", "oel_tagging_taxonomy", "oel_tagging_objecttag",
 ] -%}
