@@ -2,7 +2,7 @@
  *
  * The twins are what runs where there was no compiler at installation, and what the tests hold these against:
  * tracking/lines.py (scan), tracking/names.py (may_be_in), tracking/chunks.py (newlines), tracking/events.py
- * (canonical_micros), xapi/statement_id.py (statement_id), warehouse/load.py (add_row).
+ * (canonical_micros, openings), xapi/statement_id.py (statement_id), warehouse/load.py (add_row).
  *
  * All input is hostile: every look into a buffer is bounded by its length, and whatever is not exactly the usual is
  * handed back to Python.
@@ -290,6 +290,35 @@ static PyObject *newlines(PyObject *module, PyObject *data)
     return PyLong_FromSsize_t(found);
 }
 
+PyDoc_STRVAR(openings_doc, "openings(text) -> int\n\nHow many brackets that open an object or a list there are.");
+
+static PyObject *openings(PyObject *module, PyObject *text)
+{
+    if (!PyBytes_CheckExact(text)) {
+        PyErr_SetString(PyExc_TypeError, "openings takes bytes");
+        return NULL;
+    }
+    Bytes at = (Bytes)PyBytes_AS_STRING(text);
+    Bytes end = at + PyBytes_GET_SIZE(text);
+    Py_ssize_t found = 0;
+#ifdef __SSE2__
+    /* The two brackets differ in one bit. */
+    const __m128i bit = _mm_set1_epi8(0x20);
+    const __m128i brace = _mm_set1_epi8('{');
+    for (; end - at >= 16; at += 16) {
+        const __m128i here = _mm_or_si128(_mm_loadu_si128((const __m128i *)at), bit);
+        const unsigned open = (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(here, brace));
+        if (open) {
+            found += __builtin_popcount(open);
+        }
+    }
+#endif
+    for (; at < end; at++) {
+        found += *at == '{' || *at == '[';
+    }
+    return PyLong_FromSsize_t(found);
+}
+
 static int number(const unsigned char *digits, int count, int *value)
 {
     *value = 0;
@@ -525,6 +554,7 @@ static PyMethodDef methods[] = {
     {"scan", scan, METH_VARARGS, scan_doc},
     {"may_be_in", (PyCFunction)(void (*)(void))may_be_in, METH_FASTCALL, may_be_in_doc},
     {"newlines", newlines, METH_O, newlines_doc},
+    {"openings", openings, METH_O, openings_doc},
     {"canonical_micros", canonical_micros, METH_O, canonical_micros_doc},
     {"statement_id", (PyCFunction)(void (*)(void))statement_id, METH_FASTCALL, statement_id_doc},
     {"add_row", (PyCFunction)(void (*)(void))add_row, METH_FASTCALL, add_row_doc},

@@ -88,6 +88,12 @@ def test_line_ends_are_counted_alike(data: bytes) -> None:
     assert native.newlines(data) == chunks._newlines(data)
 
 
+@given(st.lists(st.one_of(_PIECES, st.sampled_from([b"[", b"{[" * 9, b"]}"])), max_size=40).map(b"".join))
+@settings(deadline=None)
+def test_brackets_are_counted_alike(text: bytes) -> None:
+    assert native.openings(text) == events._openings(text)
+
+
 _DIGITS = st.text("0123456789", min_size=2, max_size=2)
 _TIMES = st.builds(
     "{}-{}-{}T{}:{}:{}{}{}".format,

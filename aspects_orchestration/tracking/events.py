@@ -19,6 +19,11 @@ _LONG_INTEGER = b"0" * 19
 _DIGITS_ALIKE = bytes(48 if 48 <= byte <= 57 else 32 for byte in range(256))
 #: First characters of what the standard library takes for JSON.
 _JSON_STARTS = frozenset('{["-0123456789tfnNI \t\n\r')
+#: Who goes deeper into an event than this ends where the stack does, and the standard library's parser, the transformers
+#: and what is faster than they are would each end elsewhere.
+_MOST_LEVELS = 800
+#: A bracket, or a text with all brackets in it. Possessive, so that no line, however long or cut, makes it go back.
+_BRACKETS = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[][{}]', re.DOTALL)
 #: The year 5138 in seconds: a larger number is some other unit, and no time that anyone can vouch for.
 _LAST_EPOCH_S = 100_000_000_000
 #: From 1970 to 2106: what ClickHouse's DateTime holds, and so what its TTL and the catalog's hours can tell apart.
@@ -50,9 +55,11 @@ def parse_event(body: bytes, *, exactly: bool = True) -> Event:
     `name` is its `event_type` where an older or browser event has no name of its own.
 
     Raises:
-        UnreadableEventError: `not_json` (no JSON text), `not_an_event` (JSON of something else).
+        UnreadableEventError: `not_json` (no JSON text), `not_an_event` (JSON of something else), `nested_too_deep`.
     """
     loads = _loads if exactly else _loads_quickly
+    if len(body) >= 2 * _MOST_LEVELS and _is_too_deep(body):
+        raise UnreadableEventError("nested_too_deep")
     try:
         event = loads(body)
     except (ValueError, RecursionError):
@@ -153,16 +160,35 @@ def _moment(text: str) -> datetime:
 def _nested(value: Any, loads: Callable[[bytes], Any]) -> Any:
     if not isinstance(value, str) or value[:1] not in _JSON_STARTS:
         return value  # most texts are form data: no parser needs to be asked
-    try:
-        return loads(value.encode())
-    except UnicodeEncodeError:  # lone surrogates are the standard library's to judge
-        pass
-    except (ValueError, RecursionError):
+    text = value.encode("utf-8", "surrogatepass")  # lone surrogates are the standard library's to judge
+    if len(text) >= 2 * _MOST_LEVELS and _is_too_deep(text):
         return value
     try:
-        return json.loads(value)
+        return loads(text)
     except (ValueError, RecursionError):
         return value
+
+
+def _is_too_deep(text: bytes) -> bool:
+    if openings(text) <= _MOST_LEVELS:
+        return False
+    level = 0
+    for found in _BRACKETS.finditer(text):
+        bracket = found[0]
+        if bracket in (b"{", b"["):
+            level += 1
+            if level > _MOST_LEVELS:
+                return True
+        elif bracket in (b"}", b"]"):
+            level -= 1
+    return False
+
+
+def _openings(text: bytes) -> int:
+    return 2 * len(text) - len(text.replace(b"{", b"")) - len(text.replace(b"[", b""))
+
+
+openings = _openings if native is None else native.openings
 
 
 def _loads(text: bytes) -> Any:

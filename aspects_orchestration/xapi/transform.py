@@ -303,8 +303,13 @@ def _passed_over(account: LineAccount, passed: PassedOver | None) -> int:
 
 def _exactly(body: bytes | None) -> Event:
     """An event that was parsed quickly before, and whose time is known to be readable."""
-    event = parse_event(body or b"")
-    event_time(event)
+    try:
+        event = parse_event(body or b"")
+        event_time(event)
+    except (
+        UnreadableEventError
+    ) as failure:  # one line that two parsers see differently is no reason to stop a load
+        raise UntransformableError(failure.reason, "") from None
     return event
 
 
@@ -312,7 +317,7 @@ def _unreadable(found: Transformed, chunk: WorkChunk, reason: str, line: _AnyLin
     if reason == "not_an_event":
         found.account.skipped[reason] += line.source_lines
         return
-    finer = why_unreadable(line.body) if line.body is not None else None
+    finer = why_unreadable(line.body) if line.body is not None and reason == "not_json" else None
     found.account.undated += line.source_lines
     _quarantine(found, chunk, finer or reason, line, "", line.source_lines)
 

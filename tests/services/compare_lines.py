@@ -122,7 +122,7 @@ def main() -> None:
                 continue
             line = data[offset : data.index(b"\n", offset)]
             # Without a parse, nobody sees that a line is damaged whose event has no transformer anyway.
-            if offset not in ours and not names.may_be_in(line.strip()):
+            if offset not in ours and (not names.may_be_in(line.strip()) or names.passing()(line + b"\n")):
                 passed += 1
             else:
                 different.append(line.decode())

@@ -24,7 +24,8 @@ from services.wild import WILD
 Event = dict[str, Any]
 Oddity = Callable[[Random, Event], Event]
 
-#: In the place of a value that must stand in the line just as it is written, such as 1e400.
+#: In the place of a value that must stand in the line just as it is written, such as 1e400; or of what is nested deeper
+#: than Python writes, such as dict_960.
 _LITERAL: Final = re.compile(r'"<<([-+.\w]*)>>"')
 #: Before a key that stands in its object a second time.
 _AGAIN: Final = "<<again>>"
@@ -129,7 +130,15 @@ def written(rng: Random, value: Any, ascii_alone: bool) -> str:
     """JSON text, with literals and repeated keys as they are to stand."""
     separators = rng.choice(((", ", ": "), (", ", ": "), (",", ":"), (" , ", " : ")))
     text = json.dumps(value, ensure_ascii=ascii_alone, separators=separators)
-    return _LITERAL.sub(r"\1", text).replace(_AGAIN, "")
+    return _LITERAL.sub(_literal, text).replace(_AGAIN, "")
+
+
+def _literal(found: re.Match[str]) -> str:
+    kind, _, levels = found[1].partition("_")
+    if kind not in {"dict", "list"}:
+        return found[1]
+    opening, closing = ('{"a":', "}") if kind == "dict" else ("[", "]")
+    return opening * int(levels) + "12345678901234567890123" + closing * int(levels)
 
 
 # What happens to an event
@@ -213,7 +222,12 @@ def _nearly(rng: Random, event: Event) -> Event:
     elif isinstance(value, dict):
         others += [list(value), list(value.values()), [], {}, json.dumps(value)]
     elif isinstance(value, list):
-        others += [dict(enumerate(value)), value * 2, json.dumps(value), *value]
+        others += [
+            {str(number): inner for number, inner in enumerate(value)},
+            value * 2,
+            json.dumps(value),
+            *value,
+        ]
     holder[key] = rng.choice(others)
     return event
 
@@ -337,6 +351,11 @@ def _as_routers_have_it(rng: Random, event: Event) -> Event:
 
 
 def _deep(rng: Random, event: Event) -> Event:
+    if rng.random() < 0.3 and (found := _place(rng, event)) is not None:
+        found[0][found[1]] = (
+            f"<<{rng.choice(('dict', 'list'))}_{rng.choice((600, 795, 800, 950, 1020, 1030))}>>"
+        )
+        return event
     place: Event = {rng.choice(SOUGHT): anything(rng)}
     for _ in range(rng.choice((3, 30, 200))):
         place = {rng.choice(("a", "context", "data", "", "x.y")): place}
