@@ -42,7 +42,7 @@ GOOD: dict[str, Any] = {
     "SUPERSET_SENTRY_DSN": "https://key@sentry.example.org/1",
     "ASPECTS_DATA_TTL_EXPRESSION": "toDateTime(emission_time) + INTERVAL 3 YEAR",
 }
-_UNSEEN = {"clickhouse_release", "clickhouse_backed_up", "monitoring"}
+_UNSEEN = {"clickhouse_release", "clickhouse_backed_up", "monitoring", "backfilled", "tracking_logs_kept"}
 
 
 def audit(
@@ -125,6 +125,13 @@ def test_what_the_plugin_installs_unasked_is_told_as_upstream_tells_it(tmp_path:
             "ENABLE_HTTPS=true",
         ),
         ("superset_secret", {"SUPERSET_SECRET_KEY": "aaaaaaaaaaaaaaaaaaaaaaaa"}, "danger", "long random"),
+        ("superset_secret", {"SUPERSET_ADMIN_PASSWORD": "admin"}, "danger", "long random"),
+        (
+            "ralph_public",
+            {"RALPH_ENABLE_PUBLIC_URL": True, "RALPH_ADMIN_PASSWORD": "ralph"},
+            "danger",
+            "long random",
+        ),
         ("superset_errors", {"SUPERSET_SENTRY_DSN": ""}, "advice", "SUPERSET_SENTRY_DSN"),
         ("personal_data", {"ASPECTS_ENABLE_PII": True}, "advice", "delete_retired_users_daily"),
         ("actor", {"XAPI_AGENT_IFI_TYPE": "mbox"}, "danger", "external_id"),
@@ -234,6 +241,39 @@ def test_without_a_config_yml_it_says_which_and_changes_nothing(shared_site: Sit
     assert found["clickhouse_backed_up"].verdict is Verdict.ADVICE
     assert "clickhouse_health" in found["monitoring"].found
     assert "run_failed" not in found["monitoring"].found
+
+
+def test_what_was_there_before_and_where_logs_are_kept_is_asked(shared_site: Site) -> None:
+    shared_site.warehouse()
+    wanted = [one for one in DIAGNOSES if one.name in {"backfilled", "tracking_logs_kept"}]
+
+    def asked(**variables: str) -> dict[str, Answer]:
+        settings = load_settings({**shared_site.variables, **variables})
+        return {
+            one.name: answer
+            for one, answer in examine(Patient(settings, S3Options(), datetime.now(UTC)), wanted)
+        }
+
+    found = asked(ASPECTS_ENABLE_PII="true")
+    assert found["backfilled"].verdict is Verdict.ADVICE
+    for table in ("course_overviews", "external_id", "user_profile"):
+        assert f"event_sink.{table}" in found["backfilled"].found
+    assert "docs/backfill.md" in str(found["backfilled"].lines)
+    assert found["tracking_logs_kept"].verdict is Verdict.DANGER
+    assert "ASPECTS_TRACKING_LOGS" in found["tracking_logs_kept"].do
+    assert "ASPECTS_TRACKING_LOG_ARCHIVE to s3://" in str(found["tracking_logs_kept"].lines)
+
+    shared_site.sql(
+        "INSERT INTO event_sink.course_overviews (org, course_key, dump_id, time_last_dumped)"
+        " VALUES ('a', 'course-v1:a+b+c', generateUUIDv4(), '2024-05-01')",
+        admin=True,
+    )
+    shared_site.sql("INSERT INTO xapi.xapi_events_all SELECT generateUUIDv4(), now(), '{}'", admin=True)
+    log = shared_site.logs / "tracking.log-20240501"
+    log.write_text("{}\n")
+    found = asked(ASPECTS_TRACKING_LOG_ARCHIVE="s3://bucket/archive")
+    log.unlink()
+    assert {one.verdict for one in found.values()} == {Verdict.OK}, found
 
 
 def test_volume_is_that_of_the_last_week(shared_site: Site) -> None:
