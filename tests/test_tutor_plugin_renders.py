@@ -12,12 +12,17 @@ from pathlib import Path
 
 import clickhouse_connect
 import pytest
+import sqlalchemy as sa
 import yaml
 from dagster import DagsterInstance
+from pydantic import SecretStr
+from services.lms_rows import LmsTables
+from services.mariadb import MariaDb
 from services.site import stop_server
 from services.tutor import OURS, PLUGIN, ROOT, Rendered, Tutor, save, tutor
 
 from aspects_orchestration.settings import Settings, documented_settings, load_settings
+from aspects_orchestration.settings.watched import RedisAddress
 from aspects_orchestration.warehouse import server
 
 pytestmark = pytest.mark.slow
@@ -31,6 +36,16 @@ CONFIGURATIONS: dict[str, dict[str, str]] = {
         "CLICKHOUSE_SECURE_CONNECTION": "true",
         "ENABLE_HTTPS": "true",
         "LMS_HOST": "learn.example.org",
+        "RALPH_HOST": "ralph.example.org",
+        "RALPH_RUN_HTTPS": "true",
+        "RUN_REDIS": "false",
+        "REDIS_HOST": "redis.example.org",
+        "REDIS_PORT": "6380",
+        "REDIS_USERNAME": "openedx",
+        "REDIS_PASSWORD": "of-redis",
+        "ASPECTS_REDIS_TLS": "true",
+        "RUN_SUPERSET": "false",
+        "RUN_VECTOR": "false",
         "ASPECTS_DATA_TTL_EXPRESSION": "toDateTime(emission_time) + INTERVAL 18 MONTH",
     },
     "pii_ralph": {
@@ -40,9 +55,19 @@ CONFIGURATIONS: dict[str, dict[str, str]] = {
         "ASPECTS_EVENT_SINK_DATABASE": "sink",
         "XAPI_AGENT_IFI_TYPE": "mbox",
         "ORCHESTRATION_CLICKHOUSE_PASSWORD": 'it\'s $HOME #1 "quoted"',
+        "ORCHESTRATION_MYSQL_PASSWORD": 'it\'s \\ $HOME `id` "quoted"',
+        "RUN_RALPH": "true",
+        "RALPH_PORT": "8123",
+        "ASPECTS_ENABLE_EVENT_BUS_CONSUMER": "true",
+        "ASPECTS_ENABLE_EVENT_BUS_PRODUCER": "true",
     },
     "cluster_s3": {
         "CLICKHOUSE_CLUSTER_NAME": "main",
+        "ASPECTS_ENABLE_EVENT_BUS_CONSUMER": "true",
+        "ASPECTS_ENABLE_EVENT_BUS_PRODUCER": "true",
+        "EVENT_BUS_KAFKA_BOOTSTRAP_SERVERS": "kafka-1:9092,kafka-2:9092",
+        "EVENT_BUS_KAFKA_API_SECRET": "of-kafka",
+        "EVENT_BUS_TOPIC_PREFIX": "prod",
         "ASPECTS_TRACKING_LOGS": "s3://bucket/logs",
         "ASPECTS_TRACKING_LOG_ARCHIVE": "s3://bucket/archive",
         "AWS_SECRET_ACCESS_KEY": "of-the-bucket",
@@ -86,7 +111,8 @@ def loaded(values: dict[str, str]) -> Settings:
 
 def test_settings_are_those_of_aspects(site: Rendered) -> None:
     values = environment(site)
-    assert values == in_kubernetes(site)
+    # In Kubernetes no service leads to Vector.
+    assert {**values, "ASPECTS_VECTOR_HOST": ""} == {**in_kubernetes(site), "ASPECTS_VECTOR_HOST": ""}
     settings = loaded(values)
     printed = site.printed(
         "CLICKHOUSE_INTERNAL_HTTP_PORT",
@@ -102,6 +128,7 @@ def test_settings_are_those_of_aspects(site: Rendered) -> None:
         "ENABLE_HTTPS",
         "LMS_HOST",
         "ASPECTS_TRACKING_LOGS",
+        "RUN_RALPH",
     )
     assert settings.clickhouse is not None
     assert (settings.clickhouse.host, str(settings.clickhouse.port)) == (
@@ -123,11 +150,11 @@ def test_settings_are_those_of_aspects(site: Rendered) -> None:
     assert not settings.is_embedded
     assert not settings.uses_sample_logs
     # Ralph as the LMS reaches it, for loads that go through it.
-    if site.printed("RUN_RALPH").lower() == "true":
-        assert settings.watched.ralph == f"http://{site.printed('RALPH_HOST')}:{site.printed('RALPH_PORT')}"
+    if settings.watched.ralph is not None:
         assert settings.ralph_username == site.config["RALPH_LMS_USERNAME"]
         assert settings.ralph_password.get_secret_value() == site.config["RALPH_LMS_PASSWORD"]
     else:
+        assert printed["RUN_RALPH"].lower() != "true"
         assert "RALPH_LMS_PASSWORD" not in values
 
 
@@ -142,6 +169,55 @@ def test_the_configurations_differ_as_they_should(sites: dict[str, Rendered]) ->
     tls = by_name["external_tls"].clickhouse
     assert tls is not None
     assert (tls.secure, tls.port) == (True, 8443)
+
+
+def test_what_is_watched_is_where_the_deployment_has_it(sites: dict[str, Rendered]) -> None:
+    by_name = {name: loaded(environment(site)).watched for name, site in sites.items()}
+    usual, elsewhere, ralph, kafka = (
+        by_name[name] for name in ("defaults", "external_tls", "pii_ralph", "cluster_s3")
+    )
+    assert usual.celery == RedisAddress("redis", 6379, 0)
+    assert usual.cache == RedisAddress("redis", 6379, 1)
+    assert (usual.ralph, usual.vector, usual.superset) == (
+        None,
+        ("http://vector:8686",),
+        "http://superset:8088",
+    )
+    assert usual.bus_redis is usual.bus_kafka is None
+
+    assert elsewhere.celery == RedisAddress(
+        "redis.example.org", 6380, 0, "openedx", SecretStr("of-redis"), tls=True
+    )
+    assert (elsewhere.ralph, elsewhere.vector, elsewhere.superset) == (
+        "https://ralph.example.org:443",
+        (),
+        None,
+    )
+
+    assert ralph.ralph == "http://ralph:8123"
+    assert ralph.bus_redis == RedisAddress("redis", 6379, 0)
+    assert (ralph.bus_topic, ralph.bus_groups) == ("dev-analytics", ("event_routing_backends",))
+
+    assert kafka.bus_kafka is not None
+    assert kafka.bus_kafka.bootstrap_servers == "kafka-1:9092,kafka-2:9092"
+    assert kafka.bus_redis is None
+    assert kafka.bus_topic == "prod-analytics"
+    for site in sites.values():
+        assert loaded(in_kubernetes(site)).watched.vector == ()
+        config_map = str(site.documents(f"plugins/{OURS}/k8s/settings.yml")[0])
+        assert "of-redis" not in config_map
+        assert "of-kafka" not in config_map
+
+
+def test_every_setting_is_passed_on_or_said_not_to_be(sites: dict[str, Rendered]) -> None:
+    """A new setting is either taken from Tutor, or stands in docs/tutor.md as one that is not."""
+    plugin = "".join(one.read_text() for one in (PLUGIN / "tutoraspectsorchestration").glob("*.py"))
+    named = set(
+        re.findall(r"`([A-Z_]+)`", (ROOT / "docs/tutor.md").read_text().partition("Not passed on")[2])
+    )
+    missing = {one.name for one in documented_settings()} - set(re.findall(r'"([A-Z_0-9]+)"', plugin)) - named
+    assert missing == set()
+    assert sites
 
 
 def test_only_documented_settings_are_passed_on(site: Rendered) -> None:
@@ -402,9 +478,55 @@ def test_initialisation_tells_no_password_of_ours(
     assert done.returncode == 0, done.stderr
     asked = (tmp_path / "asked").read_text()
     assert "orchestration-mysql-job" in asked
-    assert "GRANT SELECT ON \\`openedx\\`.auth_user TO 'orchestration'@'%'" in asked
+    assert (
+        "GRANT SELECT (id, username, email, is_active, date_joined) ON \\`openedx\\`.auth_user TO 'orchestration'@'%'"
+        in asked
+    )
     assert site.config["ORCHESTRATION_MYSQL_PASSWORD"] not in asked + done.stdout
     assert site.config["MYSQL_ROOT_PASSWORD"] not in asked + done.stdout
+
+
+def test_the_initialisation_of_mysql_makes_the_reader(
+    sites: dict[str, Rendered], docker: Path, tmp_path: Path, mariadb: MariaDb, lms: LmsTables
+) -> None:
+    """The very script of the job, run here by a shell with MariaDB's own client; its password has every kind of quote."""
+    site = sites["pii_ralph"]
+    done = site.run("local", "do", "init", "--limit", OURS, path=docker)
+    assert done.returncode == 0, done.stderr
+    script = next(one for one in (tmp_path / "asked").read_text().split("\0") if "READER_PASSWORD" in one)
+    database = str(lms.engine.url.database)
+    # As it stands but for where the server is, and the database's name.
+    script = script.replace("`openedx\\`", f"`{database}\\`")
+    script = re.sub(r"--host '\S+' --port \d+", f"--socket '{mariadb.folder / 's'}'", script)
+    init = environment(site, "mysql-init")
+    for _ in range(2):
+        run = subprocess.run(
+            ["sh", "-e", "-c", script],
+            env={"PATH": os.environ["PATH"], "READER_PASSWORD": init["READER_PASSWORD"]},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+        assert run.returncode == 0, run.stderr
+    url = sa.URL.create(
+        "mysql+pymysql",
+        "orchestration",
+        CONFIGURATIONS["pii_ralph"]["ORCHESTRATION_MYSQL_PASSWORD"],
+        "127.0.0.1",
+        mariadb.port,
+        database,
+    )
+    with sa.create_engine(url, poolclass=sa.NullPool).connect() as reader:
+        assert reader.scalar(sa.text("SELECT count(email) FROM auth_user")) == 0
+        with pytest.raises(sa.exc.OperationalError, match="SELECT command denied"):
+            reader.execute(sa.text("SELECT password FROM auth_user"))
+    # The address that loads get is that user's too.
+    rendered = sa.make_url(environment(site, "secrets")["ASPECTS_LMS_DATABASE_URL"])
+    assert (rendered.username, rendered.password) == (url.username, url.password)
+    root = sa.create_engine(mariadb.root_url, poolclass=sa.NullPool)
+    with root.begin() as connection:
+        connection.execute(sa.text("DROP USER 'orchestration'@'%'"))
 
 
 def test_the_image_is_built_from_a_mounted_checkout(tutor: Tutor, docker: Path, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from jinja2.runtime import Context
 from tutor import hooks
 
 from tutoraspectsorchestration.backfill import aspects_backfill
+from tutoraspectsorchestration.watched import watched, watched_secrets
 
 _HERE = Path(__file__).resolve().parent
 _TEMPLATES = _HERE / "templates"
@@ -48,13 +49,29 @@ _PASSED_ON = (
     "ASPECTS_RALPH_STATEMENTS_PER_SECOND",
     "ASPECTS_RALPH_STORE",
     "ASPECTS_DAGSTER_URL",
+    "ASPECTS_DASHBOARDS",
+    "ASPECTS_REDIS_TLS",
+    "ASPECTS_CELERY_QUEUES",
+    "ASPECTS_DEAD_QUEUES",
+    "ASPECTS_EVENT_BUS_TOPIC",
+    "ASPECTS_EVENT_BUS_GROUPS",
+    "EVENT_BUS_KAFKA_BOOTSTRAP_SERVERS",
+    "EVENT_BUS_KAFKA_API_KEY",
+    "ASPECTS_VECTOR_PORT",
     "CLICKHOUSE_CA_CERT",
     "CLICKHOUSE_VERIFY",
     "XAPI_AGENT_IFI_TYPE",
     "AWS_ENDPOINT_URL_S3",
     "AWS_DEFAULT_REGION",
 )
-_SECRETS_PASSED_ON = ("ASPECTS_ALERT_URLS", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+_SECRETS_PASSED_ON = (
+    "ASPECTS_ALERT_URLS",
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "EVENT_BUS_KAFKA_API_SECRET",
+)
+# Of these follows what is watched, unless a site says otherwise; see watched.py.
+_WATCHED = ("ASPECTS_VECTOR_HOST", "EVENT_BUS_TOPIC_PREFIX", "EVENT_BUS_REDIS_CONNECTION_URL")
 
 hooks.Filters.CONFIG_UNIQUE.add_items(
     [
@@ -83,7 +100,7 @@ hooks.Filters.CONFIG_DEFAULTS.add_items(
                 "@{{ MYSQL_HOST }}:{{ MYSQL_PORT }}/{{ OPENEDX_MYSQL_DATABASE }}"
             ),
         ),
-        *((name, "") for name in (*_PASSED_ON, *_SECRETS_PASSED_ON)),
+        *((name, "") for name in (*_PASSED_ON, *_SECRETS_PASSED_ON, *_WATCHED)),
     ]
 )
 
@@ -98,6 +115,11 @@ def _in_env_file(value: object) -> str:
     if "\n" in text or "\r" in text:
         raise ValueError("a setting holds a line break; give it in one line")
     return "'" + text.replace("'", "\\'") + "'"
+
+
+def _sql_text(value: object) -> str:
+    """A value between the quotes of a text of MySQL."""
+    return str(value).replace("\\", "\\\\").replace("'", "''")
 
 
 def _sha256(text: str) -> str:
@@ -130,12 +152,13 @@ _SECRETS = ("ASPECTS_LMS_DATABASE_URL", *_SECRETS_PASSED_ON)
 
 
 @pass_context
-def _settings(context: Context) -> dict[str, str]:
+def _settings(context: Context, *, kubernetes: bool = False) -> dict[str, str]:
     """What the containers get that is not secret, by name."""
     found = _given(context, (*_OF_THE_SITE, *_PASSED_ON))
     return {
         **found,
         **_ralph(context),
+        **watched(lambda name: _rendered(context, name), kubernetes=kubernetes),
         "CLICKHOUSE_ADMIN_USER": str(context["ORCHESTRATION_CLICKHOUSE_USER"]),
     }
 
@@ -145,7 +168,8 @@ def _secrets(context: Context) -> dict[str, str]:
     """What the containers get that is secret, by name."""
     password = str(context["ORCHESTRATION_CLICKHOUSE_PASSWORD"])
     of_ralph = _given(context, ("RALPH_LMS_PASSWORD",)) if _ralph(context) else {}
-    return {"CLICKHOUSE_ADMIN_PASSWORD": password, **of_ralph, **_given(context, _SECRETS)}
+    addresses = watched_secrets(lambda name: _rendered(context, name))
+    return {"CLICKHOUSE_ADMIN_PASSWORD": password, **of_ralph, **_given(context, _SECRETS), **addresses}
 
 
 def _ralph(context: Context) -> dict[str, str]:
@@ -173,7 +197,9 @@ def _rendered(context: Context, name: str) -> str:
     return "" if value is None else str(value).strip()
 
 
-hooks.Filters.ENV_TEMPLATE_FILTERS.add_items([("orchestration_env", _in_env_file), ("sha256", _sha256)])
+hooks.Filters.ENV_TEMPLATE_FILTERS.add_items(
+    [("orchestration_env", _in_env_file), ("orchestration_sql", _sql_text), ("sha256", _sha256)]
+)
 hooks.Filters.ENV_TEMPLATE_VARIABLES.add_items(
     [("orchestration_settings", _settings), ("orchestration_secrets", _secrets)]
 )
