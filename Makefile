@@ -58,7 +58,8 @@ bench: $(DEV) ## the whole job against upstream's own command, by kind of event,
 	$(BIN)/python benchmarks/archive.py verify --s3
 
 docs: $(DEV) ## the docs site into build/docs, with the reference made of the code; anything amiss fails
-	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
+	@# Not --quiet: what is not logged does not count as a warning.
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 docs-serve: $(DEV) ## the docs site on http://127.0.0.1:8000
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs serve --dev-addr 127.0.0.1:8000

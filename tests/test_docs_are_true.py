@@ -5,15 +5,10 @@ Blocks of ```sh are run as they stand, in the order of the document; other block
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from services.site import stop_server
 
 from aspects_orchestration.archive.faults import KINDS
 from aspects_orchestration.archive.questions import QUESTIONS as OF_SEALED_DAYS
@@ -51,43 +46,8 @@ _LINK = re.compile(r"\]\(([^)#]+)(?:#[^)]*)?\)")
 _SETTING = re.compile(r"\b(?:ASPECTS|CLICKHOUSE)_[A-Z0-9_]+[A-Z0-9]\b")
 
 
-def _blocks(document: Path) -> list[str]:
-    return [text for kind, text in _BLOCK.findall(document.read_text()) if kind == "sh"]
-
-
 def _named(document: Path) -> str:
     return str(document.relative_to(ROOT))
-
-
-@pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    made = tmp_path_factory.mktemp("home")
-    yield made
-    stop_server(made)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("document", [one for one in DOCUMENTS if _blocks(one)], ids=_named)
-def test_commands_run_as_they_are_shown(document: Path, home: Path) -> None:
-    """In a shell of an operator who has installed the project, in the checkout, with no setting of his own."""
-    commands = "\n".join(_blocks(document)).replace(". .venv/bin/activate\n", "")
-    names = ("ASPECTS_", "CLICKHOUSE_", "DAGSTER_", "AWS_", "LMS_")
-    environ = {name: value for name, value in os.environ.items() if not name.startswith(names)}
-    environ |= {
-        "ASPECTS_HOME": str(home),
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{environ['PATH']}",
-    }
-    done = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", commands],
-        cwd=ROOT,
-        env=environ,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout[-5000:]
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=_named)

@@ -346,7 +346,7 @@ def test_the_documented_commands_load_through_ralph(town: Town) -> None:
     """Those of docs/replay-through-ralph.md, with this site's settings and months."""
     text = (ROOT / "docs/replay-through-ralph.md").read_text()
     commands = [
-        one for one in re.findall(r"^```\n(.*?)^```$", text, re.MULTILINE | re.DOTALL) if "ralph" in one
+        one for one in re.findall(r"^```sh\n(.*?)^```$", text, re.MULTILINE | re.DOTALL) if "ralph" in one
     ]
     window, asset = (
         next(one for one in commands if words in one) for words in ("jobs.recover", "asset materialize")

@@ -11,6 +11,9 @@ from typing import Any
 
 import pytest
 import yaml
+from playwright.sync_api import expect, sync_playwright
+from services.documents import blocks
+from services.web import ARGUMENTS, require_chromium
 
 from aspects_orchestration.definitions import defs
 from aspects_orchestration.monitoring.signals import SIGNALS
@@ -39,8 +42,11 @@ def _leaves(nav: Any) -> Iterable[str]:
 
 def test_every_page_has_a_place_in_the_navigation() -> None:
     nav = yaml.safe_load((ROOT / "mkdocs.yml").read_text())["nav"]
-    pages = {one.name for one in (ROOT / "docs").glob("*.md")}
-    assert pages <= set(_leaves(nav))
+    assert [part for one in nav for part in one] == ["Start", "How to", "Reference", "Explanation"]
+    pages = {one.relative_to(ROOT / "docs").as_posix() for one in (ROOT / "docs").glob("**/*.md")}
+    leaves = list(_leaves(nav))
+    assert pages <= set(leaves)
+    assert len(leaves) == len(set(leaves))
 
 
 def test_all_that_is_defined_stands_in_the_reference(built: Path) -> None:
@@ -62,23 +68,56 @@ def test_all_that_is_defined_stands_in_the_reference(built: Path) -> None:
         assert wanted
         assert {one for one in wanted if one not in text} == set(), name
     assert "allow_expired" in page("assets")  # a field of a load's configuration
+    # What is there only for a site with logs of its own, too.
+    assert "observe_course_blocks" in page("jobs")
+    assert "observe_course_blocks_daily" in page("automation")
+    for text in ("jobs.recover window", "warehouse.server sql", "--production"):
+        assert text in page("commands")
+    assert "GRANT INSERT ON xapi.xapi_events_all" in page("grants")
 
 
 def test_nothing_is_fetched_from_elsewhere(built: Path) -> None:
     for page in built.rglob("*.html"):
         fetched = re.findall(
-            r"<(?:script|link|img|iframe)[^>]+(?:src|href)=\"(https?:)?//[^\"]+", page.read_text()
+            r"<(?:script|link|img|iframe)[^>]+(?:src|href)=\"((?:https?:)?//[^\"]+)", page.read_text()
         )
         assert fetched == [], page
 
 
-def test_commands_that_no_test_runs_are_marked(built: Path) -> None:
-    page = (built / "tutor.html").read_text()
-    assert "Shown only" in page.split("pip install ./deploy/tutor")[0][-400:]
-    # What is run as it stands bears no mark.
-    front = (built / "index.html").read_text()
-    before = front.split("DAGSTER_MODULE_NAME")[0]
-    assert "Shown only" not in before[before.rindex("<h2") :].split("<div")[-1]
+def test_commands_that_no_test_runs_are_set_apart(built: Path) -> None:
+    notes = {
+        name: re.findall(r'<em class="not-run">(.*?)</em>', (built / name).read_text())
+        for name in ("tutor.html", "index.html")
+    }
+    shown = [one for one in blocks(ROOT / "docs/tutor.md") if one.why_not_run]
+    assert len(notes["tutor.html"]) == len(shown) > 2
+    assert notes["index.html"] == []
+
+
+@pytest.mark.browser
+def test_pages_are_read_and_searched_without_a_network(built: Path) -> None:
+    """Opened as files, on a desk and on a phone: nothing is asked for elsewhere, nothing sticks out, the search finds."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=require_chromium(), args=list(ARGUMENTS))
+        page = browser.new_page()
+        asked: list[str] = []
+        wrong: list[str] = []
+        page.on("request", lambda request: asked.append(request.url))
+        page.on("console", lambda said: wrong.append(said.text) if said.type == "error" else None)
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        for width in (1400, 390):
+            page.set_viewport_size({"width": width, "height": 850})
+            for name in ("index", "settings", "tutor", "reference/jobs", "reference/alerts-and-signals"):
+                page.goto((built / f"{name}.html").as_uri(), wait_until="networkidle")
+                assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0, (name, width)
+        page.set_viewport_size({"width": 1400, "height": 850})
+        page.get_by_placeholder("Search").click()
+        page.keyboard.type("allow_expired")
+        expect(page.locator(".md-search-result__meta")).to_contain_text("matching documents", timeout=30_000)
+        expect(page.locator(".md-search-result__list").get_by_text("Retention").first).to_be_visible()
+        browser.close()
+    assert [one for one in asked if not one.startswith(("file:", "data:", "blob:", "about:"))] == []
+    assert wrong == []
 
 
 def test_files_that_pages_link_to_are_on_the_site(built: Path) -> None:

@@ -13,7 +13,7 @@ from services.site import Site, stop_server
 from aspects_orchestration.samples import SampleSpec
 
 RUNBOOK = Path(__file__).resolve().parents[1] / "docs/disaster-recovery.md"
-_STEP = re.compile(r"^ *```bash\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
+_STEP = re.compile(r"^ *```sh\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 
 
 def test_three_months_come_back_to_the_row(tmp_path_factory: pytest.TempPathFactory, site: Site) -> None:

@@ -16,6 +16,7 @@ import sqlalchemy as sa
 import yaml
 from dagster import DagsterInstance
 from pydantic import SecretStr
+from services.documents import DOCUMENTS, blocks
 from services.lms_rows import LmsTables
 from services.mariadb import MariaDb
 from services.site import stop_server
@@ -218,6 +219,39 @@ def test_every_setting_is_passed_on_or_said_not_to_be(sites: dict[str, Rendered]
     missing = {one.name for one in documented_settings()} - set(re.findall(r'"([A-Z_0-9]+)"', plugin)) - named
     assert missing == set()
     assert sites
+
+
+def test_the_documents_read_settings_from_tutors_own_root(sites: dict[str, Rendered], tmp_path: Path) -> None:
+    """What they show with `tutor config printroot`, with this Tutor."""
+    shown = {
+        one.text
+        for document in DOCUMENTS
+        for one in blocks(document)
+        if "$(tutor config printroot)" in one.text
+    }
+    assert len(shown) >= 2
+    site = sites["pii_ralph"]
+    program = site.tutor.python.with_name("tutor")
+    tutor = f'tutor() {{ PYTHONPATH={site.tutor.plugin} {site.tutor.python} {program} "$@"; }}'
+    names = ("ASPECTS_", "CLICKHOUSE_", "AWS_", "LMS_")
+    environ = {name: value for name, value in os.environ.items() if not name.startswith(names)}
+    environ |= {
+        "TUTOR_ROOT": str(site.root),
+        "ASPECTS_HOME": str(tmp_path),
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{environ['PATH']}",
+    }
+    for text in shown:
+        commands = f"{tutor}\n{text}\npython -m aspects_orchestration.settings\n"
+        done = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", commands],
+            cwd=ROOT,
+            env=environ,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        assert re.search(r"^ASPECTS_ENABLE_PII +true +.*config\.yml", done.stdout, re.MULTILINE), done.stdout
 
 
 def test_only_documented_settings_are_passed_on(site: Rendered) -> None:

@@ -16,13 +16,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 _LINK = re.compile(r"(\]\()([^)#\s]+)((?:#[^)]*)?\))")
-_FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-#: What stands in front of a command for a shell that no test runs as it stands.
-NOT_RUN = "*Shown only: it needs what a site has, or is run in another form by the tests.*"
-_COMMAND = re.compile(
-    r"^(?:\$ |[A-Z_]+=\S* )?(?:make|python|dagster|dg|tutor|kubectl|pip|git|ssh|zcat|export|helm|psql) ",
-    re.MULTILINE,
-)
+_NOT_RUN = re.compile(r"^( *)\*(Not run here: [^*]+)\*$", re.MULTILINE)
 _LANGUAGES = {".sql": "sql", ".yaml": "yaml", ".service": "ini", ".md": "markdown"}
 
 
@@ -48,20 +42,14 @@ def on_files(files: Any, config: Any, **_: Any) -> Any:
 
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
-    """Lead links to where the pages are on the site, and say which commands no test runs."""
+    """Lead links to where the pages are on the site, and set notes apart."""
     here = page.file.src_uri
     return marked(_LINK.sub(lambda link: link[1] + _target(link[2], here) + link[3], markdown))
 
 
 def marked(markdown: str) -> str:
-    """Say of each block of commands that the tests do not run as it stands that they do not."""
-
-    def with_note(block: re.Match[str]) -> str:
-        kind, text = block.groups()
-        # Blocks of sh are run as they stand, by tests/test_docs_are_true.py.
-        return block[0] if kind or not _COMMAND.search(text) else f"{NOT_RUN}\n\n{block[0]}"
-
-    return _FENCE.sub(with_note, markdown)
+    """Set apart as a small note what stands below commands that no test runs: tests/test_shown_commands_run.py."""
+    return _NOT_RUN.sub(r"\1*\2*{ .not-run }", markdown)
 
 
 def linked_files(texts: list[str]) -> Iterator[tuple[str, Path]]:
@@ -78,11 +66,12 @@ def linked_files(texts: list[str]) -> Iterator[tuple[str, Path]]:
 def shown(path: Path) -> str:
     """A file as a page; of a folder the list of its files."""
     name = path.relative_to(ROOT).as_posix()
+    head = f"---\nsearch: {{exclude: true}}\n---\n\n# {name}\n\n"
     if path.is_dir():
         names = sorted(one.name for one in path.iterdir() if one.is_file())
-        return f"# {name}\n\n" + "".join(f"- [{one}]({one}.md)\n" for one in names)
+        return head + "".join(f"- [{one}]({one}.md)\n" for one in names)
     language = _LANGUAGES.get(path.suffix, "text")
-    return f"# {name}\n\n````{language}\n{path.read_text()}````\n"
+    return f"{head}````{language}\n{path.read_text()}````\n"
 
 
 def _outside(link: tuple[str, str, str]) -> str | None:

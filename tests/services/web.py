@@ -23,6 +23,16 @@ from services.site import Site
 
 ROOT = Path(__file__).resolve().parents[2]
 T = TypeVar("T")
+#: Of Chromium: it talks to nobody by itself.
+ARGUMENTS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
 
 
 @dataclass(frozen=True)
