@@ -77,7 +77,8 @@ OWN_HOME = {"docs/archive-verify-and-release.md", "docs/log-rotation.md", "docs/
 #: Commands that exit with 1 when they find something, as they do on a sample of 2024, and what they say then.
 FINDS = {
     "python -m aspects_orchestration.doctor": "[1-9][0-9]* danger",
-    "dagster job execute -j check_pipeline_health": "resulted in failure",
+    "dagster job execute -j check_pipeline_health": "Newest statement|Age of the newest",
+    "dagster job execute -j check_dashboards": "no materialized view hangs on",
 }
 #: What stands for something of the reader's own.
 MEANT = {

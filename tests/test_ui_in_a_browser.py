@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import psutil
 import pytest
 from playwright.sync_api import Page, expect, sync_playwright
+from services.pictures import keep_picture
 from services.site import Site, stop_server
-from services.web import Web, require_chromium, until, web_of
+from services.web import ARGUMENTS, Web, require_chromium, until, web_of
 
 from aspects_orchestration.samples import SampleSpec, write_logs
 from aspects_orchestration.warehouse.verify import QUESTIONS
@@ -27,15 +27,6 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(600)]
 LARGE = "2023-03"
 MONTHS = (LARGE, "2024-04", "2024-05", "2024-06")
 _PATIENCE_MS = 30_000
-_ARGUMENTS = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +37,7 @@ def chromium() -> str:
 @contextmanager
 def _browser(chromium: str, web: Web) -> Iterator[Page]:
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=list(_ARGUMENTS))
+        browser = playwright.chromium.launch(executable_path=chromium, args=list(ARGUMENTS))
         page = browser.new_page(viewport={"width": 1500, "height": 950}, base_url=web.url)
         page.set_default_timeout(_PATIENCE_MS)
         yield page
@@ -133,13 +124,6 @@ def page(chromium: str, web: Web, tmp_path: Path) -> Iterator[Page]:
         found.screenshot(path=tmp_path / "page.png")
 
 
-def _picture(page: Page, name: str) -> None:
-    """Keep what a page shows as a picture of the docs: `make screenshots`."""
-    if folder := os.environ.get("ASPECTS_SCREENSHOTS"):
-        page.mouse.move(0, 0)
-        page.screenshot(path=Path(folder) / f"{name}.png")
-
-
 def test_a_backfill_is_one_successful_run_a_month(backfilled: Web) -> None:
     runs = backfilled.ask("{ runsOrError { ... on Runs { results { status tags { key value } } } } }")
     found = {
@@ -148,6 +132,15 @@ def test_a_backfill_is_one_successful_run_a_month(backfilled: Web) -> None:
         if any(tag["key"] == "dagster/backfill" for tag in run["tags"])
     }
     assert found == dict.fromkeys(MONTHS, "SUCCESS")
+
+
+def test_a_backfill_shows_its_months(backfilled: Web, page: Page) -> None:
+    (backfill,) = [one for one, status in _backfills(backfilled).items() if status == "COMPLETED_SUCCESS"]
+    page.goto(f"/runs/b/{backfill}")
+    expect(page.get_by_text("Completed", exact=True).first).to_be_visible()
+    row = page.get_by_role("row").filter(has=page.get_by_text("xapi_events_all", exact=True))
+    expect(row.get_by_text(str(len(MONTHS)), exact=True).first).to_be_visible()
+    keep_picture(page, "backfill", height=420)
 
 
 def test_the_asset_graph_shows_the_logs_and_the_statements_that_come_of_them(
@@ -166,7 +159,7 @@ def test_the_asset_graph_shows_the_logs_and_the_statements_that_come_of_them(
     page.reload()
     expect(page.get_by_text("ClickHouse", exact=True)).to_be_visible()
     expect(page.get_by_text(f"{len(QUESTIONS)} / {len(QUESTIONS)} Passed")).to_be_visible()
-    _picture(page, "asset-graph")
+    keep_picture(page, "asset-graph")
 
 
 def test_a_month_shows_its_account_and_its_picture(backfilled: Web, page: Page) -> None:
@@ -174,7 +167,7 @@ def test_a_month_shows_its_account_and_its_picture(backfilled: Web, page: Page) 
     expect(page.get_by_text("Materialized", exact=True).first).to_be_visible()
     expect(page.get_by_text(re.compile(r"[\d,]+ lines in \d+ files: [\d,]+ gave statements"))).to_be_visible()
     expect(page.get_by_text("no_transformer").first).to_be_visible()
-    _picture(page, "a-month")
+    keep_picture(page, "a-month")
     row = page.get_by_role("row").filter(has=page.get_by_text("heat_map", exact=True))
     row.get_by_text("[Show Markdown]").click()
     picture = page.get_by_role("img", name="statements of 2024-05 by day and hour")
@@ -188,7 +181,7 @@ def test_every_check_of_a_month_is_there_and_passed(backfilled: Web, page: Page)
         page.get_by_text(name, exact=True).first.click()
         expect(page.get_by_text(str(question.__doc__), exact=True)).to_be_visible()
         expect(page.get_by_text("Passed", exact=True).first).to_be_visible()
-    _picture(page, "checks")
+    keep_picture(page, "checks")
 
 
 def test_the_tracking_logs_say_what_they_hold(backfilled: Web, page: Page) -> None:
@@ -196,6 +189,24 @@ def test_the_tracking_logs_say_what_they_hold(backfilled: Web, page: Page) -> No
     expect(page.get_by_text("External Asset")).to_be_visible()
     expect(page.get_by_text("first event")).to_be_visible()
     expect(page.get_by_text("transformable lines")).to_be_visible()
+
+
+def test_the_operators_page_is_written_and_tells_of_today(site: Site, backfilled: Web, page: Page) -> None:
+    now = datetime.now(UTC)
+    week = SampleSpec(lines=1_500, seed=7, start=now - timedelta(days=6), end=now - timedelta(minutes=2))
+    write_logs(week, site.logs / "week", files=2)
+    for month in sorted({f"{one:%Y-%m}" for one in (week.start, week.end)}):
+        site.load(month)
+    page.goto("/assets/operator_report")
+    page.get_by_role("button", name="Materialize").first.click()
+    written = site.home / "report/operator_report.html"
+    until(written.exists, within_s=120, what="the page is written", log=backfilled.log)
+    page.goto("/assets/operator_report?view=overview")
+    expect(page.get_by_text(str(written)).first).to_be_visible()
+    page.goto(written.as_uri())
+    expect(page.get_by_text("Statements by hour").first).to_be_visible()
+    expect(page.get_by_text(f"{now:%Y-%m}").first).to_be_visible()
+    keep_picture(page, "operators-page", height=1000)
 
 
 def test_a_load_terminated_in_the_ui_leaves_no_worker_behind(terminated: Terminated) -> None:
