@@ -49,6 +49,18 @@ def test_every_page_has_a_place_in_the_navigation() -> None:
     assert len(leaves) == len(set(leaves))
 
 
+def test_every_picture_is_shown_and_taken_by_the_browsers_tests() -> None:
+    pictures = {one.stem for one in (ROOT / "docs/images").glob("*.png")}
+    pages = [ROOT / "README.md", *(ROOT / "docs").glob("**/*.md")]
+    shown = {
+        name
+        for one in pages
+        for name in re.findall(r"!\[[^]]+\]\([^)]*images/([\w-]+)\.png\)", one.read_text())
+    }
+    taken = re.findall(r'keep_picture\(\w+, "([\w-]+)"', (ROOT / "tests/test_ui_in_a_browser.py").read_text())
+    assert pictures == shown == set(taken)
+
+
 def test_all_that_is_defined_stands_in_the_reference(built: Path) -> None:
     repository = defs().get_repository_def()
     graph = repository.asset_graph
