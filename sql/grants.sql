@@ -103,7 +103,7 @@ GRANT SELECT(event_date, event_time, type, is_initial_query, query, query_durati
 GRANT SHOW DICTIONARIES ON `xapi`.* TO `aspects_pipeline`;
 GRANT SHOW DICTIONARIES ON `reporting`.* TO `aspects_pipeline`;
 GRANT SHOW DICTIONARIES ON `event_sink`.* TO `aspects_pipeline`;
-GRANT SELECT(database, name, status, element_count, last_successful_update_time, lifetime_max, error_count, last_exception) ON system.dictionaries TO `aspects_pipeline`;
+GRANT SELECT(database, name, status, type, element_count, last_successful_update_time, lifetime_max, error_count, last_exception) ON system.dictionaries TO `aspects_pipeline`;
 GRANT SELECT(database, view, status, last_success_time, next_refresh_time, exception) ON system.view_refreshes TO `aspects_pipeline`;
 
 -- Only with CLICKHOUSE_CLUSTER_NAME: ON CLUSTER statements in the project's own database.

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -248,8 +249,10 @@ def test_versions_in_the_files_are_those_of_the_lock() -> None:
 
 def test_the_image_is_made_of_files_that_are_here() -> None:
     text = (KUBERNETES / "Dockerfile").read_text()
-    copied = [one for line in re.findall(r"^COPY (.+) \S+$", text, re.MULTILINE) for one in line.split()]
+    copied = [one for line in re.findall(r"^COPY ([^-].+) \S+$", text, re.MULTILINE) for one in line.split()]
     assert set(copied) == {
+        "setup.py",
+        "aspects_orchestration/_native.c",
         "pyproject.toml",
         "requirements.lock",
         "README.md",
@@ -260,3 +263,21 @@ def test_the_image_is_made_of_files_that_are_here() -> None:
     assert all((ROOT / one).exists() for one in copied)
     assert "--require-hashes" in text
     assert text.rstrip().endswith("USER 1000:1000")
+
+
+def test_images_have_the_compiled_part(tmp_path: Path) -> None:
+    tutor = "tutor/tutoraspectsorchestration/templates/aspects-orchestration/build/aspects-orchestration/Dockerfile"
+    made = "RUN python setup.py build_ext --inplace"
+    for dockerfile in (KUBERNETES / "Dockerfile", KUBERNETES.parent / tutor):
+        text = dockerfile.read_text()
+        assert made in text
+        assert (
+            "COPY --from=compiled /build/aspects_orchestration/_native*.so ./aspects_orchestration/" in text
+        )
+        assert "aspects_orchestration._native" in text.split(made)[1]
+    # As the stage does it, with what it has: these two files.
+    for name in ("setup.py", "aspects_orchestration/_native.c"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes((ROOT / name).read_bytes())
+    subprocess.run([sys.executable, *made.split()[2:]], cwd=tmp_path, check=True, capture_output=True)
+    assert list((tmp_path / "aspects_orchestration").glob("_native*.so"))

@@ -6,6 +6,7 @@ import shlex
 import subprocess
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import pytest
 from services.dashboards import TABLES, UNPARTITIONED, add_dictionary, hang, write_statements
@@ -19,6 +20,7 @@ from aspects_orchestration.dashboards.verify import (
     views_can_follow,
 )
 from aspects_orchestration.errors import WarehouseError
+from aspects_orchestration.replay.plan import lock_name
 from aspects_orchestration.resources.clickhouse import schema_names
 from aspects_orchestration.samples import SampleSpec
 from aspects_orchestration.warehouse.client import Warehouse
@@ -42,7 +44,9 @@ def chained(shared_site: Site) -> Iterator[Site]:
 
 
 def sources(site: Site) -> Sources:
-    return Sources(site.warehouse(), schema_names(site.settings), datetime.now(UTC))
+    return Sources(
+        site.warehouse(), schema_names(site.settings), datetime.now(UTC), partial(lock_name, site.settings)
+    )
 
 
 def complete(site: Site, month: str = MONTH) -> Finding:
@@ -356,7 +360,7 @@ def test_a_missing_grant_is_named(site: Site) -> None:
 
     def as_user(name: str) -> Sources:
         connection = Warehouse(settings_of(address, name).clickhouse, run_id=name)  # type: ignore[arg-type]
-        return Sources(connection, names, datetime.now(UTC))
+        return Sources(connection, names, datetime.now(UTC), partial(lock_name, site.settings))
 
     enough = as_user("enough")
     assert sources_are_complete(enough, MONTH).passed

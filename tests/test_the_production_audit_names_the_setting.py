@@ -40,6 +40,7 @@ GOOD: dict[str, Any] = {
     "RALPH_LMS_PASSWORD": SECRET,
     "SUPERSET_SECRET_KEY": SECRET,
     "SUPERSET_SENTRY_DSN": "https://key@sentry.example.org/1",
+    "SUPERSET_DASHBOARD_LOCALES": ["en", "es_419"],
     "ASPECTS_DATA_TTL_EXPRESSION": "toDateTime(emission_time) + INTERVAL 3 YEAR",
 }
 _UNSEEN = {"clickhouse_release", "clickhouse_backed_up", "monitoring", "backfilled", "tracking_logs_kept"}
@@ -76,7 +77,17 @@ def test_what_the_plugin_installs_unasked_is_told_as_upstream_tells_it(tmp_path:
     }
     found = audit(tmp_path, {**config, "SUPERSET_SECRET_KEY": SECRET, "RALPH_LMS_PASSWORD": SECRET})
     advised = {name for name, one in found.items() if one.verdict is Verdict.ADVICE}
-    assert advised == {"ralph_servers", "workers", "clickhouse_hosting", "superset_errors", "lifetime"}
+    assert advised == {
+        "ralph_servers",
+        "workers",
+        "clickhouse_hosting",
+        "superset_errors",
+        "lifetime",
+        "locales",
+    }
+    # Unasked, Aspects offers languages that Superset cannot write.
+    assert found["locales"].found == "Superset does not support writing from right to left: ar, he"
+    assert "SUPERSET_DASHBOARD_LOCALES='[da, de_DE," in found["locales"].do
     assert not [one for one in found.values() if one.verdict in {Verdict.DANGER, Verdict.UNKNOWN}]
     assert "after one year" in found["lifetime"].found
 

@@ -1,6 +1,7 @@
 """What must hold of what dashboards read: of a month by the job `check_dashboards`, as it is now by `observe_dashboards`."""
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Final
 
 import dagster as dg
@@ -14,6 +15,7 @@ from aspects_orchestration.dashboards.verify import (
     Sources,
 )
 from aspects_orchestration.errors import AspectsError
+from aspects_orchestration.replay.plan import lock_name
 from aspects_orchestration.replay.result import utc_now
 from aspects_orchestration.resources.clickhouse import ClickHouseResource, schema_names
 from aspects_orchestration.settings import load_settings
@@ -69,6 +71,7 @@ def sources_of(clickhouse: ClickHouseResource, run_id: str) -> Sources:
     """
     try:
         warehouse = clickhouse.warehouse(run_id=run_id)
-        return Sources(warehouse, schema_names(load_settings()), utc_now())
+        settings = load_settings()
+        return Sources(warehouse, schema_names(settings), utc_now(), partial(lock_name, settings))
     except AspectsError as error:
         raise dg.Failure(description=str(error), allow_retries=False) from None

@@ -16,8 +16,10 @@ from aspects_orchestration.retention.rules import Rule, rules_of
 from aspects_orchestration.warehouse.client import Warehouse
 from aspects_orchestration.warehouse.rebuild import target_of
 
-_MONTHLY = re.compile(r"\(?toYYYYMM\(\s*(?:toDateTime\()?\s*`?\w+`?\s*\)?\s*\)\)?\Z")
+_MONTHLY = re.compile(r"\(?toYYYYMM\(\s*(?:toDateTime\()?\s*`?(\w+)`?\s*\)?\s*\)\)?\Z")
 _MONTH_ID = re.compile(r"\d{4}(?:0[1-9]|1[0-2])\Z")
+_OF_ENGINE = re.compile(r"\w+\(((?:[^()']|'(?:[^'\\]|\\.)*'|\([^()]*\))*)\)")
+_TEXT = re.compile(r"'(?:[^'\\]|\\.)*'")
 
 #: A database and a name in it.
 Name = tuple[str, str]
@@ -31,8 +33,10 @@ class Table:
         database, name: of the table that holds the rows; of a view with storage of its own, that storage.
         known_as: `database.name`, by which people know it.
         engine: such as ReplacingMergeTree.
-        is_monthly: whether its partitions are months.
+        engine_columns: columns that its engine was given, such as those that it adds up.
+        month_column: the time whose months its partitions are; empty where they are no months.
         sorting_key: names of the columns that it is sorted by; empty where it is sorted by something else than columns.
+        sorts_events: whether the event id is one of what it is sorted by.
         rules: of its TTL.
         columns: types by name.
         months: rows by month (`2024-05`), repeated ones that wait for a merge among them.
@@ -44,13 +48,25 @@ class Table:
     name: str
     known_as: str
     engine: str
-    is_monthly: bool
+    engine_columns: tuple[str, ...]
+    month_column: str
     sorting_key: tuple[str, ...]
+    sorts_events: bool
     rules: tuple[Rule, ...]
     columns: dict[str, str]
     months: dict[str, int]
     rows: int
     newest: datetime | None
+
+    @property
+    def is_monthly(self) -> bool:
+        """Whether its partitions are months."""
+        return bool(self.month_column)
+
+    @property
+    def keeps_all(self) -> bool:
+        """Whether merges keep every row."""
+        return self.engine.removeprefix("Replicated").removeprefix("Shared") == "MergeTree"
 
     @property
     def replaces(self) -> bool:
@@ -161,23 +177,33 @@ def _filled(warehouse: Warehouse, raw: Name, views: list[View], storages: dict[N
         own = partitions.get(name, [])
         known_as = storages.get(name, name)
         newest = max((last for _, _, last in own), default=0)
-        is_monthly = bool(_MONTHLY.match(partition_key))
+        monthly = _MONTHLY.match(partition_key)
         keys = tuple(one.strip().strip("`") for one in sorting_key.split(",")) if sorting_key else ()
         made = Table(
             database=name[0],
             name=name[1],
             known_as=f"{known_as[0]}.{known_as[1]}",
             engine=str(engine),
-            is_monthly=is_monthly,
+            engine_columns=_engine_columns(engine_full, columns.get(name, {})),
+            month_column=monthly[1] if monthly else "",
             sorting_key=keys if set(keys) <= columns.get(name, {}).keys() else (),
+            sorts_events=bool(re.search(r"\bevent_id\b", sorting_key)),
             rules=rules_of(engine_full),
             columns=columns.get(name, {}),
-            months={f"{of[:4]}-{of[4:]}": rows for of, rows, _ in own if is_monthly and _MONTH_ID.match(of)},
+            months={f"{of[:4]}-{of[4:]}": rows for of, rows, _ in own if monthly and _MONTH_ID.match(of)},
             rows=sum(rows for _, rows, _ in own),
             newest=datetime.fromtimestamp(newest, UTC) if newest else None,
         )
         tables[name] = tables[known_as] = made
     return Chain(raw, tuple(views), tables)
+
+
+def _engine_columns(engine_full: str, columns: dict[str, str]) -> tuple[str, ...]:
+    """Columns among the parameters of an engine (`SummingMergeTree((a, b)) PARTITION BY …`)."""
+    given = _OF_ENGINE.match(engine_full)
+    return (
+        tuple(one for one in re.findall(r"\w+", _TEXT.sub("", given[1])) if one in columns) if given else ()
+    )
 
 
 def _columns(warehouse: Warehouse, names: Iterable[Name]) -> dict[Name, dict[str, str]]:

@@ -29,6 +29,8 @@ class Dictionary:
         age: since then.
         lifetime: longest time between two loads; zero if it is loaded once.
         error: name and number of what its last load failed of; empty if it did not. Texts may hold rows, and stay there.
+        asks_its_source: whether it holds nothing itself (Direct), or what was asked of late (Cache), and is never loaded.
+        lacks_a_source: whether a table that it is made of is empty; what joins it may be empty itself.
     """
 
     database: str
@@ -40,6 +42,8 @@ class Dictionary:
     age: timedelta | None
     lifetime: timedelta
     error: str
+    asks_its_source: bool = False
+    lacks_a_source: bool = False
 
     @property
     def known_as(self) -> str:
@@ -59,11 +63,13 @@ class Dictionary:
         if self.error:
             old = f"; what it holds is of {self.updated:%Y-%m-%d %H:%M:%S} UTC" if self.updated else ""
             return f"cannot be loaded again ({self.error}){old}"
-        if self.status in _LOADED and self.lifetime and self.age and self.age > self.lifetime * 2 + _GRACE:
+        if self.status not in _LOADED or self.asks_its_source:
+            return ""
+        if self.lifetime and self.age and self.age > self.lifetime * 2 + _GRACE:
             return (
                 f"was loaded {shown_age(self.age)} ago, and is to be loaded every {shown_age(self.lifetime)}"
             )
-        if self.status in _LOADED and self.elements == 0 and self.source_rows:
+        if self.elements == 0 and self.source_rows and not self.lacks_a_source:
             return f"is empty, and its source holds {self.source_rows:,} rows"
         return ""
 
@@ -152,19 +158,24 @@ def shown_age(age: timedelta) -> str:
 
 
 def _dictionary(row: tuple[object, ...], held: dict[tuple[str, str], int]) -> Dictionary:
-    database, name, status, elements, updated, lifetime, _, code, error, now, tables = row
+    database, name, status, elements, updated, lifetime, errors, code, error, now, tables, asks_its_source = (
+        row
+    )
     sources = [(str(of), str(table)) for of, table in tables]  # type: ignore[attr-defined]
+    rows = [held.get(one, 0) for one in sources]
     at = _at(updated)
     return Dictionary(
         str(database),
         str(name),
         str(status),
         int(str(elements)),
-        sum(held.get(one, 0) for one in sources) if sources else None,
+        sum(rows) if sources else None,
         at,
         timedelta(seconds=int(str(now)) - int(str(updated))) if at else None,
         timedelta(seconds=int(str(lifetime))),
-        _error(code, error),
+        _error(code, error) or ("an error without a number" if errors else ""),
+        bool(asks_its_source),
+        not all(rows),
     )
 
 

@@ -12,6 +12,7 @@ from aspects_orchestration.dashboards.compare import Compared, compare_all
 from aspects_orchestration.dashboards.dictionaries import Dictionary, dictionaries_of, refreshes_of
 from aspects_orchestration.errors import WarehouseError
 from aspects_orchestration.warehouse.client import Warehouse
+from aspects_orchestration.warehouse.lock import SILENT_S
 from aspects_orchestration.warehouse.publish import Target
 from aspects_orchestration.warehouse.rebuild import full_refresh, plan_rebuild
 from aspects_orchestration.warehouse.schema import SchemaNames
@@ -28,11 +29,13 @@ class Sources:
         warehouse: as whom to ask.
         names: of the site.
         now: the time, with zone.
+        lock_of: the table that locks a month.
     """
 
     warehouse: Warehouse
     names: SchemaNames
     now: datetime
+    lock_of: Callable[[str], str]
 
     def chain(self) -> Chain:
         """The chain as it is now."""
@@ -59,7 +62,7 @@ def sources_are_complete(sources: Sources, month: str) -> Finding:
 def finding(sources: Sources, month: str, found: Sequence[Compared]) -> Finding:
     """A comparison as an answer."""
     compared = [one for one in found if one.state in {"complete", "drifted"}]
-    bad = [one for one in found if one.state in {"drifted", "broken"}]
+    bad = [one for one in found if one.state in {"drifted", "broken", "not answered"}]
     left = [one for one in found if one.state in {"expired", "not compared"}]
     numbers = {
         "tables_compared": len(compared),
@@ -72,19 +75,31 @@ def finding(sources: Sources, month: str, found: Sequence[Compared]) -> Finding:
         of_table = {"missing": one.missing, "doubled": one.doubled, "strange": one.strange}
         numbers |= {f"{name} ({one.target})": number for name, number in of_table.items() if number}
     lines = tuple(said(one) for one in found)
-    not_compared = f"; {len(left)} cannot be compared, or are older than is kept" if left else ""
-    if not bad:
-        return Finding(
-            True,
-            f"the dashboards' sources are complete for {month}: {len(compared)} tables hold just what their views give"
-            f"{not_compared}",
-            numbers,
-            lines,
+    if bad:
+        drift = "; ".join(said(one) for one in bad[:5]) + (
+            f"; and {len(bad) - 5} more" if len(bad) > 5 else ""
         )
-    drift = "; ".join(said(one) for one in bad[:5]) + (f"; and {len(bad) - 5} more" if len(bad) > 5 else "")
+        told = (
+            f"whether the dashboards' sources are complete for {month} cannot be told"
+            if all(one.state == "not answered" for one in bad)
+            else f"the dashboards' sources are not complete for {month}"
+        )
+        return Finding(False, f"{told}: {drift}. {mending(sources, month, bad)}", numbers, lines)
+    if compared:
+        rest = f"; {len(left)} cannot be compared, or are older than is kept" if left else ""
+        told = f"{len(compared)} tables hold just what their views give{rest}"
+        if not any(one.expected for one in compared):
+            told = f"nothing of it stands, in the raw table or behind it{rest}"
+        return Finding(True, f"the dashboards' sources are complete for {month}: {told}", numbers, lines)
+    if all(one.state == "expired" for one in left):
+        return Finding(
+            True, f"every TTL has dropped {month}: nothing of it is to be complete", numbers, lines
+        )
+    # Nothing found amiss where nothing was looked at is no answer.
     return Finding(
         False,
-        f"the dashboards' sources are not complete for {month}: {drift}. {mending(sources, month, bad)}",
+        f"whether the dashboards' sources are complete for {month} cannot be told, because none could be compared: "
+        + "; ".join(lines[:5]),
         numbers,
         lines,
     )
@@ -150,8 +165,8 @@ DICTIONARY_QUESTIONS: dict[str, Question] = {"dictionaries_are_loaded": dictiona
 
 def said(one: Compared) -> str:
     """One table's month in a sentence."""
-    if one.state in {"broken", "not compared", "expired"}:
-        word = {"broken": "", "expired": "no drift: ", "not compared": "not compared: "}[one.state]
+    if one.state in {"broken", "not answered", "not compared", "expired"}:
+        word = {"broken": "", "expired": "no drift: "}.get(one.state, f"{one.state}: ")
         return f"{one.target} ({one.view}): {word}{one.why}"
     parts = []
     if one.missing:
@@ -167,9 +182,13 @@ def said(one: Compared) -> str:
 
 def mending(sources: Sources, month: str, bad: Sequence[Compared]) -> str:
     """What to run: the statement that merges what only waits for that, or the load that fills the chain anew."""
-    broken = [one for one in bad if one.state == "broken"]
-    if broken:
+    if any(one.state == "broken" for one in bad):
         return "Mend that first (check views_can_follow says more), then ask again"
+    if any(one.state == "not answered" for one in bad):
+        return "Mend that first, then ask again"
+    loading = _loading(sources, month)
+    if loading:
+        return f"Run {loading} is loading the month: ask again when it is done"
     only_merges = [one for one in bad if not (one.missing or one.strange or one.for_good)]
     if len(only_merges) == len(bad):
         return "An administrator runs: " + "; ".join(merging(one, month) for one in only_merges)
@@ -195,6 +214,20 @@ def merging(one: Compared, month: str) -> str:
     return ddl(
         "dashboards/merge_month", database=database, table=table, partition_id=partition_id(month)
     ).shown()
+
+
+def _loading(sources: Sources, month: str) -> str:
+    """The run that holds the lock of a month, and is alive; empty if none does."""
+    database = sources.names.orchestration_database
+    try:
+        holder, _, _, silent_s, _ = sources.warehouse.row(
+            "lock_holder", database=database, table=sources.lock_of(month)
+        )
+    except WarehouseError as error:
+        if error.code in {60, 81}:  # no such table, no such database
+            return ""
+        raise
+    return str(holder) if holder and silent_s < SILENT_S else ""
 
 
 def _target(sources: Sources, month: str) -> Target:

@@ -111,7 +111,8 @@ def locales(_: Patient, site: TutorSite) -> Answer:
     name = "SUPERSET_DASHBOARD_LOCALES"
     found = site.value(name)
     if found is None:
-        return ok("the languages of dashboards are those of Aspects")
+        # All that Aspects has translations for, Arabic and Hebrew among them.
+        return _known(name, sorted(_LOCALES), _LOCALES, "Aspects has no translations for")
     if not isinstance(found, list) or not found:
         return danger(
             f"{name} is no list of locales",
@@ -127,7 +128,12 @@ def _known(name: str, given: list[str], known: frozenset[str], lacks: str) -> An
         answers.append(
             advice(
                 f"Superset does not support writing from right to left: {', '.join(backwards)}",
-                f"Remove {'it' if len(backwards) == 1 else 'them'} from {name}, or tell who uses it.",
+                f"Give {name} without {'it' if len(backwards) == 1 else 'them'}, or tell who uses them: "
+                + set_to(
+                    name, QUOTE + "[" + ", ".join(one for one in given if one not in backwards) + "]" + QUOTE
+                )
+                if name == "SUPERSET_DASHBOARD_LOCALES"
+                else f"Remove {'it' if len(backwards) == 1 else 'them'} from {name}, or tell who uses it.",
             )
         )
     strange = [one for one in given if one not in known]

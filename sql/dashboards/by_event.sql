@@ -1,4 +1,4 @@
--- Of one partition: events that a view's own SELECT gives, against those that stand in its target; rows of each.
+-- Of a stretch of one partition: events that a view's own SELECT gives, against those that stand in its target; rows of each.
 SELECT
     countIf(expected > 0) AS expected_events,
     countIf(standing > 0) AS standing_events,
@@ -13,13 +13,16 @@ FROM (
     FROM (
         SELECT event_id, 1 AS given
         FROM (
-            /*select_of_view*/SELECT generateUUIDv4() AS event_id
+            /*select_of_view*/SELECT generateUUIDv4() AS event_id, now64(6) AS emission_time
         )
+        WHERE emission_time >= fromUnixTimestamp64Micro({since:Int64}, 'UTC')
+            AND emission_time < fromUnixTimestamp64Micro({until:Int64}, 'UTC')
         UNION ALL
         SELECT event_id, 0 AS given
         FROM {database:Identifier}.{table:Identifier}
         WHERE _partition_id = {partition_id:String}
             AND emission_time >= fromUnixTimestamp64Micro({since:Int64}, 'UTC')
+            AND emission_time < fromUnixTimestamp64Micro({until:Int64}, 'UTC')
     )
     GROUP BY event_id
 )

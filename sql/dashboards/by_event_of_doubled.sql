@@ -13,18 +13,22 @@ FROM (
     FROM (
         SELECT event_id, 1 AS given, 0 AS stands, 0 AS copy
         FROM (
-            /*select_of_view*/SELECT generateUUIDv4() AS event_id
+            /*select_of_view*/SELECT generateUUIDv4() AS event_id, now64(6) AS emission_time
         )
+        WHERE emission_time >= fromUnixTimestamp64Micro({since:Int64}, 'UTC')
+            AND emission_time < fromUnixTimestamp64Micro({until:Int64}, 'UTC')
         UNION ALL
         SELECT event_id, 0 AS given, 1 AS stands, 0 AS copy
         FROM {database:Identifier}.{table:Identifier}
         WHERE _partition_id = {partition_id:String}
             AND emission_time >= fromUnixTimestamp64Micro({since:Int64}, 'UTC')
+            AND emission_time < fromUnixTimestamp64Micro({until:Int64}, 'UTC')
         UNION ALL
         SELECT event_id, 0 AS given, 0 AS stands, 1 AS copy
         FROM {source_database:Identifier}.{source_table:Identifier}
         WHERE _partition_id = {partition_id:String}
             AND emission_time >= fromUnixTimestamp64Micro({since:Int64}, 'UTC')
+            AND emission_time < fromUnixTimestamp64Micro({until:Int64}, 'UTC')
     )
     GROUP BY event_id
     HAVING sum(given) > 0 OR standing > 0

@@ -2,7 +2,7 @@
 SELECT
     countIf(expected > 0) AS expected_keys,
     countIf(standing > 0) AS standing_keys,
-    countIf(expected > 0 AND standing = 0) AS missing_keys,
+    countIf(expected > 0 AND standing = 0 AND NOT ({zeros_go:Bool} AND expected_sum = 0)) AS missing_keys,
     countIf(expected = 0) AS strange_keys,
     sum(standing) AS standing_rows,
     sumIf(expected_sum - standing_sum, expected > 0 AND standing > 0 AND expected_sum > standing_sum) AS missing_sum,

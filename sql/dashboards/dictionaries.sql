@@ -7,10 +7,11 @@ SELECT
     toUnixTimestamp(dictionaries.last_successful_update_time) AS updated_s,
     dictionaries.lifetime_max,
     dictionaries.error_count,
-    extract(dictionaries.last_exception, '^Code: ([0-9]+)') AS exception_code,
-    extract(dictionaries.last_exception, '[(]([A-Z_]+)[)] [(]version') AS exception_name,
+    toInt32OrZero(extract(dictionaries.last_exception, '^Code: ([0-9]+)')) AS exception_code,
+    errorCodeToName(exception_code) AS exception_name,
     toUnixTimestamp(now()) AS now_s,
-    sources.tables AS source_tables
+    sources.tables AS source_tables,
+    match(dictionaries.type, 'Direct|Cache') AS asks_its_source
 FROM system.dictionaries AS dictionaries
 LEFT JOIN (
     SELECT database, name, arrayZip(loading_dependencies_database, loading_dependencies_table) AS tables

@@ -5,8 +5,8 @@ SELECT
     toString(status) AS refresh_status,
     toUnixTimestamp(ifNull(last_success_time, toDateTime(0))) AS success_s,
     toUnixTimestamp(ifNull(next_refresh_time, toDateTime(0))) AS next_s,
-    extract(exception, '^Code: ([0-9]+)') AS exception_code,
-    extract(exception, '[(]([A-Z_]+)[)]') AS exception_name,
+    toInt32OrZero(extract(exception, '^Code: ([0-9]+)')) AS exception_code,
+    errorCodeToName(exception_code) AS exception_name,
     toUnixTimestamp(now()) AS now_s
 FROM system.view_refreshes
 WHERE database IN {databases:Array(String)}

@@ -3,3 +3,4 @@ SELECT count() AS rows_left
 FROM {database:Identifier}.{table:Identifier} FINAL
 WHERE _partition_id = {partition_id:String}
     AND emission_time >= fromUnixTimestamp64Micro({since:Int64}, 'UTC')
+    AND emission_time < fromUnixTimestamp64Micro({until:Int64}, 'UTC')

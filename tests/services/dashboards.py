@@ -64,7 +64,7 @@ _DICTIONARY = """
 CREATE DICTIONARY event_sink.course_names (course_key String, course_name String) PRIMARY KEY course_key
 SOURCE(CLICKHOUSE(USER '{user}' PASSWORD '{password}'
     QUERY 'SELECT course_key, display_name FROM event_sink.course_overviews'))
-LAYOUT(COMPLEX_KEY_HASHED()) LIFETIME(MIN 0 MAX 120)
+{layout}
 """
 
 #: Tables behind the raw one, nearest first.
@@ -85,12 +85,13 @@ def hang(site: Site, statements: str = _CREATE) -> None:
         site.sql(statement, admin=True)
 
 
-def add_dictionary(site: Site) -> None:
+def add_dictionary(site: Site, layout: str = "LAYOUT(COMPLEX_KEY_HASHED()) LIFETIME(MIN 0 MAX 120)") -> None:
     """A dictionary of course names upon the copies of the LMS's courses."""
     from aspects_orchestration.warehouse import server
 
     address = server.ensure_running(site.home)
-    site.sql(_DICTIONARY.format(user=address.admin_user, password=address.admin_password), admin=True)
+    made = _DICTIONARY.format(user=address.admin_user, password=address.admin_password, layout=layout)
+    site.sql(made, admin=True)
 
 
 def write_statements(site: Site, number: int, *, since: str = "2024-05-01") -> None:
