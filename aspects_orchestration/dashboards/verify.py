@@ -12,6 +12,7 @@ from aspects_orchestration.dashboards.compare import Compared, compare_all
 from aspects_orchestration.dashboards.dictionaries import Dictionary, dictionaries_of, refreshes_of
 from aspects_orchestration.errors import WarehouseError
 from aspects_orchestration.warehouse.client import Warehouse
+from aspects_orchestration.warehouse.cluster import shard_asked, stored
 from aspects_orchestration.warehouse.publish import Target
 from aspects_orchestration.warehouse.rebuild import full_refresh, plan_rebuild
 from aspects_orchestration.warehouse.schema import SchemaNames
@@ -35,8 +36,13 @@ class Sources:
     now: datetime
 
     def chain(self) -> Chain:
-        """The chain as it is now."""
-        return follow(self.warehouse, self.names.xapi_database, self.names.xapi_table)
+        """The chain as it is now, behind the table in which the raw statements lie."""
+        raw = stored(self.warehouse, self.names.xapi_database, self.names.xapi_table)
+        return follow(self.warehouse, raw.database, raw.table)
+
+    def shard(self) -> str:
+        """Which part of a cluster of several shards is looked at, in words; empty if it is all there is."""
+        return shard_asked(self.warehouse)
 
     def databases(self, chain: Chain) -> list[str]:
         """Databases in which dashboards' sources are."""
@@ -73,18 +79,20 @@ def finding(sources: Sources, month: str, found: Sequence[Compared]) -> Finding:
         numbers |= {f"{name} ({one.target})": number for name, number in of_table.items() if number}
     lines = tuple(said(one) for one in found)
     not_compared = f"; {len(left)} cannot be compared, or are older than is kept" if left else ""
+    shard = sources.shard()
+    asked = f" on {shard} (on the others ask a node of each)" if shard else ""
     if not bad:
         return Finding(
             True,
             f"the dashboards' sources are complete for {month}: {len(compared)} tables hold just what their views give"
-            f"{not_compared}",
+            f"{asked}{not_compared}",
             numbers,
             lines,
         )
     drift = "; ".join(said(one) for one in bad[:5]) + (f"; and {len(bad) - 5} more" if len(bad) > 5 else "")
     return Finding(
         False,
-        f"the dashboards' sources are not complete for {month}: {drift}. {mending(sources, month, bad)}",
+        f"the dashboards' sources are not complete for {month}{asked}: {drift}. {mending(sources, month, bad)}",
         numbers,
         lines,
     )
@@ -133,7 +141,7 @@ def dictionaries_are_loaded(sources: Sources) -> Finding:
         return Finding(
             False,
             f"{told}. All that ClickHouse says of it is last_exception in system.dictionaries; once the cause is mended:"
-            f" {'; '.join(one.mend for one in bad)}",
+            f" {'; '.join(dict.fromkeys(one.mend for one in bad))}",
             numbers,
             lines,
         )
@@ -172,7 +180,9 @@ def mending(sources: Sources, month: str, bad: Sequence[Compared]) -> str:
         return "Mend that first (check views_can_follow says more), then ask again"
     only_merges = [one for one in bad if not (one.missing or one.strange or one.for_good)]
     if len(only_merges) == len(bad):
-        return "An administrator runs: " + "; ".join(merging(one, month) for one in only_merges)
+        return "An administrator runs: " + "; ".join(
+            merging(one, month, cluster=sources.warehouse.cluster) for one in only_merges
+        )
     try:
         left = plan_rebuild(sources.warehouse, _target(sources, month), leave_unpartitioned=True).left
     except WarehouseError as error:
@@ -189,11 +199,15 @@ def rebuild_command(month: str, *, leave_unpartitioned: bool = False) -> str:
     return f"dagster asset materialize --select xapi_events_all --partition {month} --config-json '{config}'"
 
 
-def merging(one: Compared, month: str) -> str:
+def merging(one: Compared, month: str, *, cluster: str = "") -> str:
     """The statement that merges the parts of a table's month."""
     database, _, table = one.target.partition(".")
     return ddl(
-        "dashboards/merge_month", database=database, table=table, partition_id=partition_id(month)
+        "dashboards/merge_month",
+        cluster=cluster,
+        database=database,
+        table=table,
+        partition_id=partition_id(month),
     ).shown()
 
 
