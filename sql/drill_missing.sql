@@ -11,7 +11,7 @@ WHERE emission_time >= fromUnixTimestamp64Micro({start:Int64})
         WHERE emission_time >= fromUnixTimestamp64Micro({start:Int64} - 1000000)
             AND emission_time < fromUnixTimestamp64Micro({end:Int64} + 1000000)
             AND cityHash64(event_id) % {modulus:UInt32} = {remainder:UInt32}
-            AND event_id IN (
+            AND event_id /*global*/ IN (
                 SELECT event_id
                 FROM {scratch_database:Identifier}.{table:Identifier}
                 WHERE emission_time >= fromUnixTimestamp64Micro({start:Int64})

@@ -1,6 +1,6 @@
--- Bytes still free where a table's parts lie (any disk of the server if it has none yet).
+-- Bytes still free where a table's parts lie (any disk of a server that has none of them yet), on the node with the least.
 SELECT min(unreserved_space) AS free_bytes
-FROM system.disks
+FROM /*of_every_node*/system.disks
 WHERE name IN (
     SELECT disk_name FROM system.parts WHERE active AND database = {database:String} AND table = {table:String}
 )
@@ -10,3 +10,4 @@ WHERE name IN (
             SELECT 1 FROM system.parts WHERE active AND database = {database:String} AND table = {table:String}
         )
     )
+SETTINGS skip_unavailable_shards = 1

@@ -106,19 +106,32 @@ GRANT SHOW DICTIONARIES ON `event_sink`.* TO `aspects_pipeline`;
 GRANT SELECT(database, name, status, type, element_count, last_successful_update_time, lifetime_max, error_count, last_exception) ON system.dictionaries TO `aspects_pipeline`;
 GRANT SELECT(database, view, status, last_success_time, next_refresh_time, exception) ON system.view_refreshes TO `aspects_pipeline`;
 
--- Only with CLICKHOUSE_CLUSTER_NAME: ON CLUSTER statements in the project's own database.
+-- Only with CLICKHOUSE_CLUSTER_NAME: ON CLUSTER statements in the project's own database, and how the cluster is laid out.
 GRANT CLUSTER ON *.* TO `aspects_pipeline`;
 GRANT TABLE ENGINE ON ReplicatedMergeTree TO `aspects_pipeline`;
 GRANT TABLE ENGINE ON ReplicatedReplacingMergeTree TO `aspects_pipeline`;
 GRANT SELECT ON system.clusters TO `aspects_pipeline`;
 GRANT SELECT ON system.replicas TO `aspects_pipeline`;
 
--- Only with CLICKHOUSE_CLUSTER_NAME, for monitoring alone: system tables of every node (clusterAllReplicas). Servers that do
--- not know READ ON REMOTE yet have REMOTE ON *.* instead. Of other nodes no single columns can be granted.
+-- Only with CLICKHOUSE_CLUSTER_NAME: what other replicas have taken in is waited for before ids are compared or months dropped.
+GRANT SYSTEM SYNC REPLICA ON `xapi`.* TO `aspects_pipeline`;
+GRANT SYSTEM SYNC REPLICA ON `reporting`.* TO `aspects_pipeline`;
+GRANT SYSTEM SYNC REPLICA ON `event_sink`.* TO `aspects_pipeline`;
+GRANT SYSTEM SYNC REPLICA ON `aspects_orchestration`.* TO `aspects_pipeline`;
+GRANT SYSTEM SYNC REPLICA ON `aspects_drill_aspects_orchestration`.* TO `aspects_pipeline`;
+
+-- Only with CLICKHOUSE_CLUSTER_NAME: what a run that was killed still does on another node, and parts, disks and mutations of
+-- all nodes (clusterAllReplicas, cluster). Servers that do not know READ ON REMOTE yet have REMOTE ON *.* instead. Of other
+-- nodes no single columns can be granted.
 GRANT READ ON REMOTE TO `aspects_pipeline`;
+GRANT SELECT ON system.query_log TO `aspects_pipeline`;
+
+-- Only with CLICKHOUSE_CLUSTER_NAME, for monitoring and what dashboards read alone: counters, dictionaries and refreshes of
+-- every node.
 GRANT SELECT ON system.metrics TO `aspects_pipeline`;
 GRANT SELECT ON system.asynchronous_metrics TO `aspects_pipeline`;
 GRANT SELECT ON system.events TO `aspects_pipeline`;
 GRANT SELECT ON system.replication_queue TO `aspects_pipeline`;
 GRANT SELECT ON system.part_log TO `aspects_pipeline`;
-GRANT SELECT ON system.query_log TO `aspects_pipeline`;
+GRANT SELECT ON system.dictionaries TO `aspects_pipeline`;
+GRANT SELECT ON system.view_refreshes TO `aspects_pipeline`;

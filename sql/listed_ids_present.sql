@@ -3,4 +3,4 @@ SELECT uniqExact(event_id) AS ids
 FROM {database:Identifier}.{table:Identifier}
 WHERE emission_time >= fromUnixTimestamp64Micro({start:Int64} - 1000000)
     AND emission_time < fromUnixTimestamp64Micro({end:Int64} + 1000000)
-    AND event_id IN (SELECT toUUID(text) FROM listed)
+    AND event_id /*global*/ IN (SELECT toUUID(text) FROM listed)

@@ -1,6 +1,6 @@
 -- Rows of a partition, merged or not.
 SELECT sum(rows) AS partition_rows
-FROM system.parts
+FROM /*of_each_shard*/system.parts
 WHERE active
     AND database = {database:String}
     AND table = {table:String}

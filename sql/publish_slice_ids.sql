@@ -9,7 +9,7 @@ SELECT
             AND emission_time < fromUnixTimestamp64Micro({end:Int64} + 1000000)
             AND cityHash64(event_id) % {modulus:UInt32} = {remainder:UInt32}
             -- Only what is staged: a small load spread over a large month must not gather the month's ids.
-            AND event_id IN (
+            AND event_id /*global*/ IN (
                 SELECT event_id
                 FROM {staging_database:Identifier}.{staging_table:Identifier}
                 WHERE emission_time >= fromUnixTimestamp64Micro({start:Int64})

@@ -27,7 +27,7 @@ WHERE emission_time >= fromUnixTimestamp64Micro({start:Int64})
         WHERE emission_time >= fromUnixTimestamp64Micro({start:Int64} - 1000000)
             AND emission_time < fromUnixTimestamp64Micro({end:Int64} + 1000000)
             AND cityHash64(event_id) % {modulus:UInt32} = {remainder:UInt32}
-            AND event_id IN (SELECT event_id FROM slice)
+            AND event_id /*global*/ IN (SELECT event_id FROM slice)
     )
     AND (
         event_id NOT IN (SELECT event_id FROM several)
@@ -37,5 +37,7 @@ WHERE emission_time >= fromUnixTimestamp64Micro({start:Int64})
     AND (
         SELECT argMax(run_id, heartbeat) FROM {lock_database:Identifier}.{lock_table:Identifier}
     ) = {run_id:String}
+    -- Nor on a node that has not caught up with the others, when the one that has went down.
+    AND ({node:String} = '' OR {node:String} = concat(hostName(), ':', toString(tcpPort())))
 -- What was sent twice after a kill stands in one place twice.
 LIMIT 1 BY event_id

@@ -3,7 +3,7 @@ SELECT standing.month AS month, standing.rows AS rows, standing.bytes AS bytes, 
 FROM
 (
     SELECT concat(substring(partition_id, 1, 4), '-', substring(partition_id, 5, 2)) AS month, sum(rows) AS rows, sum(bytes_on_disk) AS bytes
-    FROM system.parts
+    FROM /*of_each_shard*/system.parts
     WHERE active AND database = {database:String} AND table = {table:String} AND match(partition_id, '^[0-9]{6}$')
     GROUP BY month
 ) AS standing

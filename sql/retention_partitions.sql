@@ -10,7 +10,7 @@ SELECT
     countIf(toUnixTimestamp(delete_ttl_info_max) = 0) AS unmarked_parts,
     minIf(toUnixTimestamp(delete_ttl_info_max), toUnixTimestamp(delete_ttl_info_max) > 0) AS first_mark_s,
     max(max_block_number) AS last_block
-FROM system.parts
+FROM /*of_each_shard*/system.parts
 WHERE active AND rows > 0 AND database = {database:String} AND table IN {tables:Array(String)}
 GROUP BY table, partition_id
 ORDER BY table, partition_id

@@ -52,6 +52,7 @@ ELSEWHERE = (
     Elsewhere("tests/test_the_runbook_restores_everything.py", "docs/disaster-recovery.md"),
     Elsewhere("tests/test_statements_go_through_ralph.py", "docs/replay-through-ralph.md", "destination"),
     Elsewhere("tests/test_statements_are_written_as_files.py", "docs/statements-as-files.md", "FROM s3("),
+    Elsewhere("tests/test_a_cluster_is_loaded_whole.py", "docs/cluster.md", "ENGINE = Distributed("),
     Elsewhere("tests/test_tutor_plugin_renders.py", words="$(tutor config printroot)"),
 )
 _SEAL = 'dg launch --assets tracking_log_archive --partition "$(date -u -d "2 days ago" +%F)"\n'

@@ -18,6 +18,7 @@ from typing import Any, Final, Literal
 from aspects_orchestration.dashboards.chain import Chain, Table, View
 from aspects_orchestration.errors import WarehouseError
 from aspects_orchestration.warehouse.client import Warehouse
+from aspects_orchestration.warehouse.cluster import catch_up
 from aspects_orchestration.warehouse.statements import Statement, ddl, quoted_text, with_columns, with_select
 from aspects_orchestration.window import micros, month_window, partition_id
 
@@ -348,6 +349,8 @@ def compare_all(warehouse: Warehouse, chain: Chain, month: str, *, now: datetime
     Raises:
         WarehouseError: ClickHouse cannot be reached.
     """
+    # A replica may have the raw rows already and not yet those behind them.
+    catch_up(warehouse, *((one.database, one.name) for one in chain.in_order))
     found = []
     for view in chain.views:
         try:

@@ -31,6 +31,8 @@ class Dictionary:
         error: name and number of what its last load failed of; empty if it did not. Texts may hold rows, and stay there.
         asks_its_source: whether it holds nothing itself (Direct), or what was asked of late (Cache), and is never loaded.
         lacks_a_source: whether a table that it is made of is empty; what joins it may be empty itself.
+        node: on a cluster, whose dictionary it is: each node loads its own.
+        cluster: of which it is a node.
     """
 
     database: str
@@ -44,11 +46,13 @@ class Dictionary:
     error: str
     asks_its_source: bool = False
     lacks_a_source: bool = False
+    node: str = ""
+    cluster: str = ""
 
     @property
     def known_as(self) -> str:
-        """`database.name`."""
-        return f"{self.database}.{self.name}"
+        """`database.name`, and on which node of a cluster."""
+        return f"{self.database}.{self.name}" + (f" on {self.node}" if self.cluster else "")
 
     @property
     def is_unused(self) -> bool:
@@ -76,7 +80,9 @@ class Dictionary:
     @property
     def mend(self) -> str:
         """The statement that loads it again."""
-        return ddl("dictionary_reload", database=self.database, dictionary=self.name).shown()
+        return ddl(
+            "dictionary_reload", cluster=self.cluster, database=self.database, dictionary=self.name
+        ).shown()
 
 
 @dataclass(frozen=True)
@@ -84,7 +90,7 @@ class Refresh:
     """A view that is refreshed by the clock.
 
     Attributes:
-        known_as: `database.view`.
+        known_as: `database.view`, and on which node of a cluster.
         status: ClickHouse's, such as Scheduled.
         success: when it was last refreshed well (UTC); None if never.
         overdue: since when the next refresh is due, if it is.
@@ -108,29 +114,32 @@ class Refresh:
         if self.error:
             return f"its refresh fails ({self.error}); {last}"
         if self.status == "Disabled":
-            return f"its refreshes are stopped (SYSTEM START VIEW {self.known_as}); {last}"
+            return (
+                f"its refreshes are stopped (SYSTEM START VIEW {self.known_as.partition(' on ')[0]}); {last}"
+            )
         if self.overdue and self.overdue > _GRACE and self.status != "Running":
             return f"its refresh is due since {shown_age(self.overdue)}; {last}"
         return ""
 
 
 def dictionaries_of(warehouse: Warehouse, databases: Sequence[str]) -> list[Dictionary]:
-    """The dictionaries of some databases.
+    """The dictionaries of some databases, on each node that answers.
 
     Raises:
         WarehouseError: this user may not see them; says which grant is missing.
     """
     defined = warehouse.row("dashboards/dictionaries_defined", databases=list(databases))[0]
     rows = warehouse.rows("dashboards/dictionaries", databases=list(databases))
-    if defined > len(rows):
+    seen = len({(row[0], row[1]) for row in rows})
+    if defined > seen:
         raise WarehouseError(
-            f"user {warehouse.address.user} sees {len(rows)} of {defined} dictionaries",
+            f"user {warehouse.address.user} sees {seen} of {defined} dictionaries",
             do=f"GRANT SHOW DICTIONARIES ON {', '.join(f'{one}.*' for one in databases)} TO {warehouse.address.user}"
             " (sql/grants.sql), then look again.",
         )
     sources = {(str(database), str(table)) for row in rows for database, table in row[10]}
     held = _rows_of(warehouse, sources)
-    return [_dictionary(row, held) for row in rows]
+    return [_dictionary(row, held, warehouse.cluster) for row in rows]
 
 
 def refreshes_of(warehouse: Warehouse, databases: Sequence[str]) -> list[Refresh]:
@@ -140,11 +149,12 @@ def refreshes_of(warehouse: Warehouse, databases: Sequence[str]) -> list[Refresh
         WarehouseError: a grant is missing.
     """
     found = []
-    for database, view, status, success, due, code, name, now in warehouse.rows(
+    for database, view, status, success, due, code, name, now, node in warehouse.rows(
         "dashboards/refreshes", databases=list(databases)
     ):
         overdue = timedelta(seconds=int(now) - int(due)) if due and now > due else None
-        found.append(Refresh(f"{database}.{view}", status, _at(success), overdue, _error(code, name)))
+        known_as = f"{database}.{view}" + (f" on {node}" if warehouse.cluster else "")
+        found.append(Refresh(known_as, status, _at(success), overdue, _error(code, name)))
     return found
 
 
@@ -157,10 +167,9 @@ def shown_age(age: timedelta) -> str:
     return f"{seconds} s"
 
 
-def _dictionary(row: tuple[object, ...], held: dict[tuple[str, str], int]) -> Dictionary:
-    database, name, status, elements, updated, lifetime, errors, code, error, now, tables, asks_its_source = (
-        row
-    )
+def _dictionary(row: tuple[object, ...], held: dict[tuple[str, str], int], cluster: str) -> Dictionary:
+    database, name, status, elements, updated, lifetime, errors, code, error, now, tables, *rest = row
+    asks_its_source, node = rest
     sources = [(str(of), str(table)) for of, table in tables]  # type: ignore[attr-defined]
     rows = [held.get(one, 0) for one in sources]
     at = _at(updated)
@@ -176,6 +185,8 @@ def _dictionary(row: tuple[object, ...], held: dict[tuple[str, str], int]) -> Di
         _error(code, error) or ("an error without a number" if errors else ""),
         bool(asks_its_source),
         not all(rows),
+        str(node),
+        cluster,
     )
 
 

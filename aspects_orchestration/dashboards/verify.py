@@ -12,6 +12,7 @@ from aspects_orchestration.dashboards.compare import Compared, compare_all
 from aspects_orchestration.dashboards.dictionaries import Dictionary, dictionaries_of, refreshes_of
 from aspects_orchestration.errors import WarehouseError
 from aspects_orchestration.warehouse.client import Warehouse
+from aspects_orchestration.warehouse.cluster import shard_asked, stored
 from aspects_orchestration.warehouse.lock import SILENT_S
 from aspects_orchestration.warehouse.publish import Target
 from aspects_orchestration.warehouse.rebuild import full_refresh, plan_rebuild
@@ -38,8 +39,13 @@ class Sources:
     lock_of: Callable[[str], str]
 
     def chain(self) -> Chain:
-        """The chain as it is now."""
-        return follow(self.warehouse, self.names.xapi_database, self.names.xapi_table)
+        """The chain as it is now, behind the table in which the raw statements lie."""
+        raw = stored(self.warehouse, self.names.xapi_database, self.names.xapi_table)
+        return follow(self.warehouse, raw.database, raw.table)
+
+    def shard(self) -> str:
+        """Which part of a cluster of several shards is looked at, in words; empty if it is all there is."""
+        return shard_asked(self.warehouse)
 
     def databases(self, chain: Chain) -> list[str]:
         """Databases in which dashboards' sources are."""
@@ -75,14 +81,16 @@ def finding(sources: Sources, month: str, found: Sequence[Compared]) -> Finding:
         of_table = {"missing": one.missing, "doubled": one.doubled, "strange": one.strange}
         numbers |= {f"{name} ({one.target})": number for name, number in of_table.items() if number}
     lines = tuple(said(one) for one in found)
+    shard = sources.shard()
+    asked = f" on {shard} (on the others ask a node of each)" if shard else ""
     if bad:
         drift = "; ".join(said(one) for one in bad[:5]) + (
             f"; and {len(bad) - 5} more" if len(bad) > 5 else ""
         )
         told = (
-            f"whether the dashboards' sources are complete for {month} cannot be told"
+            f"whether the dashboards' sources are complete for {month} cannot be told{asked}"
             if all(one.state == "not answered" for one in bad)
-            else f"the dashboards' sources are not complete for {month}"
+            else f"the dashboards' sources are not complete for {month}{asked}"
         )
         return Finding(False, f"{told}: {drift}. {mending(sources, month, bad)}", numbers, lines)
     if compared:
@@ -90,7 +98,9 @@ def finding(sources: Sources, month: str, found: Sequence[Compared]) -> Finding:
         told = f"{len(compared)} tables hold just what their views give{rest}"
         if not any(one.expected for one in compared):
             told = f"nothing of it stands, in the raw table or behind it{rest}"
-        return Finding(True, f"the dashboards' sources are complete for {month}: {told}", numbers, lines)
+        return Finding(
+            True, f"the dashboards' sources are complete for {month}: {told}{asked}", numbers, lines
+        )
     if all(one.state == "expired" for one in left):
         return Finding(
             True, f"every TTL has dropped {month}: nothing of it is to be complete", numbers, lines
@@ -98,7 +108,7 @@ def finding(sources: Sources, month: str, found: Sequence[Compared]) -> Finding:
     # Nothing found amiss where nothing was looked at is no answer.
     return Finding(
         False,
-        f"whether the dashboards' sources are complete for {month} cannot be told, because none could be compared: "
+        f"whether the dashboards' sources are complete for {month} cannot be told{asked}, because none could be compared: "
         + "; ".join(lines[:5]),
         numbers,
         lines,
@@ -148,7 +158,7 @@ def dictionaries_are_loaded(sources: Sources) -> Finding:
         return Finding(
             False,
             f"{told}. All that ClickHouse says of it is last_exception in system.dictionaries; once the cause is mended:"
-            f" {'; '.join(one.mend for one in bad)}",
+            f" {'; '.join(dict.fromkeys(one.mend for one in bad))}",
             numbers,
             lines,
         )
@@ -191,7 +201,9 @@ def mending(sources: Sources, month: str, bad: Sequence[Compared]) -> str:
         return f"Run {loading} is loading the month: ask again when it is done"
     only_merges = [one for one in bad if not (one.missing or one.strange or one.for_good)]
     if len(only_merges) == len(bad):
-        return "An administrator runs: " + "; ".join(merging(one, month) for one in only_merges)
+        return "An administrator runs: " + "; ".join(
+            merging(one, month, cluster=sources.warehouse.cluster) for one in only_merges
+        )
     try:
         left = plan_rebuild(sources.warehouse, _target(sources, month), leave_unpartitioned=True).left
     except WarehouseError as error:
@@ -208,11 +220,15 @@ def rebuild_command(month: str, *, leave_unpartitioned: bool = False) -> str:
     return f"dagster asset materialize --select xapi_events_all --partition {month} --config-json '{config}'"
 
 
-def merging(one: Compared, month: str) -> str:
+def merging(one: Compared, month: str, *, cluster: str = "") -> str:
     """The statement that merges the parts of a table's month."""
     database, _, table = one.target.partition(".")
     return ddl(
-        "dashboards/merge_month", database=database, table=table, partition_id=partition_id(month)
+        "dashboards/merge_month",
+        cluster=cluster,
+        database=database,
+        table=table,
+        partition_id=partition_id(month),
     ).shown()
 
 

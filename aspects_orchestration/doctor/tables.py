@@ -8,6 +8,12 @@ from aspects_orchestration.doctor.model import Answer, Diagnosis, Patient, advic
 from aspects_orchestration.errors import WarehouseError
 from aspects_orchestration.retention import verify
 from aspects_orchestration.retention import world as retention
+from aspects_orchestration.warehouse.cluster import (
+    ClusterError,
+    names_where_stored,
+    require_sound_layout,
+    stored,
+)
 from aspects_orchestration.warehouse.schema import differences
 
 _SHOWN: Final = 20
@@ -17,8 +23,12 @@ _FEW_PARTS: Final = 20
 
 
 def schema(patient: Patient) -> Answer:
-    """Tables are those that Aspects creates, column by column."""
-    found = differences(patient.warehouse.client(), patient.names)
+    """Tables are those that Aspects creates, column by column, and a cluster is one that a load sees whole."""
+    try:
+        require_sound_layout(patient.warehouse, patient.names.xapi_database, patient.names.xapi_table)
+    except ClusterError as error:
+        return danger(error.what, error.do)
+    found = differences(patient.warehouse.client(), names_where_stored(patient.warehouse, patient.names))
     own = patient.names.orchestration_database + "."
     upstream = [one for one in found if not one.table.startswith(own)]
     ours = [one for one in found if one.table.startswith(own)]
@@ -79,8 +89,7 @@ def batching(patient: Patient) -> Answer:
         _, _, parts, median = patient.warehouse.row(
             "monitoring/rows_per_insert",
             now=patient.now,
-            database=settings.xapi_database,
-            table=settings.raw_xapi_table,
+            **stored(patient.warehouse, settings.xapi_database, settings.raw_xapi_table).names(),
         )
     except WarehouseError as error:
         if "lacks the grant" not in error.what:

@@ -16,6 +16,7 @@ from aspects_orchestration.retention.rules import rules_of
 from aspects_orchestration.settings import Settings
 from aspects_orchestration.tracking.account import LineAccount
 from aspects_orchestration.warehouse.client import Warehouse
+from aspects_orchestration.warehouse.cluster import catch_up, stored
 from aspects_orchestration.warehouse.publish import Slice, cut_slices
 from aspects_orchestration.warehouse.records import latest_load
 from aspects_orchestration.warehouse.ttl import DataTtl
@@ -104,6 +105,7 @@ def compare_month(
         "table": settings.raw_xapi_table,
         "scratch_database": scratch.xapi_database,
     }
+    catch_up(warehouse, (settings.xapi_database, settings.raw_xapi_table))
     kept_from = micros(_kept_from(settings, warehouse, month, now))
     minutes = [
         (int(minute), int(rows))
@@ -166,8 +168,9 @@ def _kept_from(settings: Settings, warehouse: Warehouse, month: str, now: dateti
     cutoffs = [_EVER]
     if months is not None and policy.hold_of(raw, month, now) is None:
         cutoffs.append(DataTtl(months, "month").cutoff(now))
+    lies = stored(warehouse, settings.xapi_database, settings.raw_xapi_table)
     for database, table, _, _, engine_full in warehouse.rows("retention_tables"):
-        if (database, table) != (settings.xapi_database, settings.raw_xapi_table):
+        if (database, table) != (lies.database, lies.table):
             continue
         cutoffs += [
             rule.expiry.ttl.cutoff(now)
@@ -183,8 +186,7 @@ def _was_dropped(settings: Settings, warehouse: Warehouse, month: str, raw: str)
     """Whether retention has dropped the month by a policy that has changed since, and nobody has loaded it again."""
     rows = warehouse.row(
         "partition_rows",
-        database=settings.xapi_database,
-        table=settings.raw_xapi_table,
+        **stored(warehouse, settings.xapi_database, settings.raw_xapi_table).names(),
         partition_id=partition_id(month),
     )[0]
     drops = warehouse.row(

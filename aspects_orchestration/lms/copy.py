@@ -27,6 +27,7 @@ from aspects_orchestration.lms.database import LmsDatabase, Row
 from aspects_orchestration.lms.event_sink import Chosen, SinkTable
 from aspects_orchestration.lms.throttle import Throttle
 from aspects_orchestration.warehouse.client import UnreachableError, Warehouse, with_retries
+from aspects_orchestration.warehouse.cluster import catch_up, require_everywhere, require_one_node
 from aspects_orchestration.warehouse.lock import Lock, locked
 from aspects_orchestration.warehouse.schema import SchemaNames, differences
 
@@ -216,6 +217,8 @@ def copy_rows(
     Args:
         portions: where they come from.
     """
+    require_one_node(warehouse)
+    require_everywhere(warehouse, names.event_sink_database, table.name)
     _check_form(warehouse, names, table)
     with locked(warehouse, names.orchestration_database, f"lock_lms_{table.name}", say=say) as lock:
         return _Copy(warehouse, names, table, request, lock, say).run(portions)
@@ -271,6 +274,7 @@ class _Copy:
     def _begin(self) -> CopyRecord:
         """The record of a copy of the same request that was cut off, or a new one."""
         target = f"{self.names.event_sink_database}.{self.table.name}"
+        catch_up(self.warehouse, (self.names.orchestration_database, "lms_copies"))
         earlier = read_copies(self.warehouse, self.names.orchestration_database, target)
         since = self._since(earlier)
         request = self.request.fingerprint()
@@ -413,6 +417,7 @@ class _Copy:
 
     def _note_newest(self, record: CopyRecord) -> None:
         own = self.names.orchestration_database
+        catch_up(self.warehouse, (self.names.event_sink_database, self.table.name))
         self.warehouse.run("table_truncate", database=own, table=self._newest)
         self.warehouse.run(
             "lms_newest_insert",

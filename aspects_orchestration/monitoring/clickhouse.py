@@ -22,6 +22,7 @@ from aspects_orchestration.monitoring.watch import Reader
 from aspects_orchestration.settings import ClickHouseAddress, Settings
 from aspects_orchestration.warehouse import server
 from aspects_orchestration.warehouse.client import Patience, UnreachableError, Warehouse
+from aspects_orchestration.warehouse.cluster import Stored, name_of, nodes, stored
 from aspects_orchestration.warehouse.statements import ddl
 
 #: Below the deadline of a look (watch.DEADLINE_S), for a connection and an answer that hang.
@@ -82,6 +83,11 @@ class Asked:
     def table(self) -> dict[str, str]:
         """The raw table, as parameters."""
         return {"database": self.settings.xapi_database, "table": self.settings.raw_xapi_table}
+
+    @property
+    def stored(self) -> Stored:
+        """Where the rows of the raw table lie."""
+        return stored(self.warehouse, self.settings.xapi_database, self.settings.raw_xapi_table)
 
     @property
     def table_name(self) -> str:
@@ -244,7 +250,12 @@ def _newest(asked: Asked) -> tuple[int | None, str]:
     found = newest_since(_HOUR_US)
     if found is not None:
         return found, ""
-    ((micros, count),) = asked.rows("lag_newest", **asked.table)
+    ((micros, count),) = asked.rows(
+        "lag_newest",
+        stored_database=asked.stored.database,
+        stored_table=asked.stored.table,
+        **asked.table,
+    )
     if not count:
         return None, (
             f"{asked.table_name} is empty: nothing has arrived yet. Load a month from the logs, or look whether the site's"
@@ -396,7 +407,7 @@ def _slowest(asked: Asked, within: timedelta) -> list[SlowQuery]:
 
 def _rows_per_insert(asked: Asked) -> list[Reading]:
     ((of_hour, median_of_hour, of_day, median_of_day),) = _optional(
-        asked, "rows_per_insert", now=asked.now, **asked.table
+        asked, "rows_per_insert", now=asked.now, **asked.stored.names()
     )
     name = "clickhouse_rows_per_insert"
     if not of_day:
@@ -408,13 +419,18 @@ def _rows_per_insert(asked: Asked) -> list[Reading]:
 
 
 def _nodes_missing(asked: Asked) -> list[Reading]:
-    configured = [
-        f"{host}:{port}" for host, port in asked.rows("nodes", cluster_name=asked.warehouse.cluster)
-    ]
-    answered = _nodes(asked)
+    configured = list(dict.fromkeys(node.address for node in nodes(asked.warehouse, asked.warehouse.cluster)))
+    name = name_of(asked.warehouse, asked.warehouse.cluster)
+    answered = {
+        str(node): set(addresses) for node, addresses in asked.rows("nodes_answering", cluster_name=name)
+    }
     missing = max(0, len(configured) - len(answered))
     why = f"{len(answered)} of {len(configured)} nodes answer"
-    if missing:
+    silent = set(configured).difference(*answered.values())
+    if missing and len(silent) == missing:
+        why += f"; not {', '.join(sorted(silent))}"
+    elif missing:
+        # A node that does not find itself in the configuration cannot say which of its addresses it has.
         why += f": {', '.join(sorted(answered))}; configured are {', '.join(sorted(configured))}"
     return [asked.reading("clickhouse_nodes_missing", float(missing), why=why)]
 

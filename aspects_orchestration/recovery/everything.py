@@ -41,6 +41,7 @@ from aspects_orchestration.settings import Settings
 from aspects_orchestration.tracking.catalog import Verdict, select
 from aspects_orchestration.tracking.stores import LogFile, S3Options
 from aspects_orchestration.warehouse.client import Warehouse
+from aspects_orchestration.warehouse.cluster import stored
 from aspects_orchestration.warehouse.records import catalog_by_month, look_up
 from aspects_orchestration.warehouse.schema import SchemaNames
 from aspects_orchestration.window import Window, month_window, partition_id
@@ -369,8 +370,7 @@ def _why_not(
         return ""
     (rows,) = warehouse.row(
         "partition_rows",
-        database=settings.xapi_database,
-        table=settings.raw_xapi_table,
+        **stored(warehouse, settings.xapi_database, settings.raw_xapi_table).names(),
         partition_id=partition_id(one.month),
     )
     if int(rows or 0) < restored.rows:

@@ -169,7 +169,7 @@ def replay_window(
 
 def of_month(warehouse: Warehouse, month: str) -> Warehouse:
     """A connection whose run id is that of one month's load within a run: the record of loads has a row a run id."""
-    return Warehouse(warehouse.address, run_id=f"{warehouse.run_id}-{month}", cluster=warehouse.cluster)
+    return warehouse.as_run(f"{warehouse.run_id}-{month}")
 
 
 def require_all(outcomes: Sequence[Outcome]) -> None:

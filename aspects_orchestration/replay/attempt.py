@@ -16,6 +16,7 @@ from aspects_orchestration.settings import Settings
 from aspects_orchestration.tracking.account import StatementAccount
 from aspects_orchestration.tracking.stores import S3Options
 from aspects_orchestration.warehouse.client import Warehouse, with_retries
+from aspects_orchestration.warehouse.cluster import stored
 from aspects_orchestration.warehouse.publish import Target
 from aspects_orchestration.window import partition_id
 
@@ -125,7 +126,9 @@ def result_of(
     """What the load has done so far, for its report and its record."""
     plan, target = load.plan, load.target
     rows = load.warehouse.row(
-        "partition_rows", database=target.database, table=target.table, partition_id=target.partition_id
+        "partition_rows",
+        partition_id=target.partition_id,
+        **stored(load.warehouse, target.database, target.table).names(),
     )[0]
     return LoadResult(
         run_id=load.warehouse.run_id,

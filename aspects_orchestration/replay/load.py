@@ -27,6 +27,7 @@ from aspects_orchestration.settings import Settings
 from aspects_orchestration.tracking.quarantine import MISSING_REPORT, REPLAYED, SUMMARY
 from aspects_orchestration.tracking.stores import S3Options, open_store
 from aspects_orchestration.warehouse.client import Warehouse, parameter_batches
+from aspects_orchestration.warehouse.cluster import catch_up, require_one_node
 from aspects_orchestration.warehouse.lock import locked
 from aspects_orchestration.warehouse.publish import PublishPlan, cut_slices, plan_publish
 from aspects_orchestration.warehouse.records import (
@@ -64,6 +65,7 @@ def load_month(
     started_at = utc_now()
     say(_announcement(plan))
     try:
+        require_one_node(warehouse)
         plan = _sound(settings, plan, s3, say)
         load = Attempt(settings, plan, warehouse, s3, say, started_at, reached)
         return _load(load, keep_staging=keep_staging)
@@ -140,6 +142,7 @@ def _prepare_staging(load: Attempt, reading: Reading) -> None:
             load.run_again("table_drop", database=staging.database, table=name)
         load.run_again("staging_create", database=staging.database, table=staging.table)
     load.run_again("progress_create", database=staging.database, table=staging.progress_table)
+    catch_up(load.warehouse, (staging.database, staging.progress_table), (staging.database, staging.table))
     _read_progress(load, reading)
 
 
@@ -186,7 +189,15 @@ def _look_at_destination(load: Attempt) -> None:
 def _count(load: Attempt) -> PublishPlan:
     by_day = load.plan.request.destination is Destination.FILES
     cut = cut_by_day if by_day else cut_slices
-    return plan_publish(load.warehouse, load.target, step=step_of(load), say=load.say, cut=cut)
+    target = load.target
+    # Workers may have reached another node than this process, when one went down.
+    catch_up(
+        load.warehouse,
+        (target.staging_database, target.staging_table),
+        (target.database, target.table),
+        (target.staging_database, "runs"),
+    )
+    return plan_publish(load.warehouse, target, step=step_of(load), say=load.say, cut=cut)
 
 
 def _seal_quarantine(load: Attempt, reading: Reading, refused: Refused) -> None:

@@ -35,6 +35,7 @@ from aspects_orchestration.settings import Settings
 from aspects_orchestration.tracking import quarantine
 from aspects_orchestration.tracking.stores import LogFile, S3Options, open_store
 from aspects_orchestration.warehouse.client import Warehouse
+from aspects_orchestration.warehouse.cluster import require_everywhere
 from aspects_orchestration.window import Window, month_window, narrowed, partition_id
 from aspects_orchestration.xapi.identities import EVENT_SINK, LMS, SiteSource, Source, answers_of
 from aspects_orchestration.xapi.identities_files import index_file, throw_away_expired
@@ -194,6 +195,10 @@ def make_plan(
     if request.mode is not Mode.REBUILD:
         refuse_other_actors(settings, warehouse, request.month, window)
     site = site_source(settings, s3, run_id=warehouse.run_id)
+    if EVENT_SINK in settings.identities_sources:
+        require_everywhere(warehouse, settings.event_sink_database, "external_id")
+    if EVENT_SINK in settings.courses_sources:
+        require_everywhere(warehouse, settings.event_sink_database, "course_overviews")
     if request.from_quarantine:
         chosen = Chosen(tuple(quarantined(settings, request.month, s3)))
     else:

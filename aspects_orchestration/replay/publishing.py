@@ -206,15 +206,29 @@ def _remember(
     account = result_of(load, reading, read_s=0, published=published).as_json()
     account[views.BEHIND] = behind
     remember_load(load.warehouse, target.staging_database, replace(record, account=account))
-    load.run_again(
-        "expected_ids_forget",
-        database=target.staging_database,
-        target=record.target,
-        month=record.month,
-        run_id=record.run_id,
-        # Nobody asks for those ids any more: there is nothing to wait for.
-        settings={"lightweight_deletes_sync": 0},
-    )
+    _forget_earlier_ids(load, record)
+
+
+def _forget_earlier_ids(load: Attempt, record: LoadRecord) -> None:
+    database = load.target.staging_database
+    # Nobody asks for those ids any more: there is nothing to wait for.
+    settings = {"lightweight_deletes_sync": 0}
+    earlier = {"target": record.target, "month": record.month, "run_id": record.run_id}
+    if not load.warehouse.cluster:
+        load.run_again("expected_ids_forget", database=database, settings=settings, **earlier)
+        return
+    # Each replica would answer a question within the statement by itself, so it is asked before.
+    of_runs = [
+        run_id for (run_id,) in load.warehouse.rows("expected_ids_of_others", database=database, **earlier)
+    ]
+    if of_runs:
+        load.run_again(
+            "expected_ids_forget_of_runs",
+            database=database,
+            month=record.month,
+            run_ids=of_runs,
+            settings=settings,
+        )
 
 
 def _remember_hours(load: Attempt, reading: Reading) -> None:

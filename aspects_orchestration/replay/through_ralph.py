@@ -19,6 +19,7 @@ from aspects_orchestration.lrs.ralph import Ralph, RalphAccess
 from aspects_orchestration.lrs.send import REFUSALS, TAKEN, Item, Outcome, Patience, Sender, wait_until_there
 from aspects_orchestration.replay.attempt import Attempt, Delivered
 from aspects_orchestration.replay.destinations import Destination, stands_here
+from aspects_orchestration.warehouse.cluster import stored
 from aspects_orchestration.warehouse.lock import Lock
 from aspects_orchestration.warehouse.merges import Pause, wait_for_all_merges, wait_for_merges
 from aspects_orchestration.warehouse.publish import CountedSlice, PublishPlan
@@ -155,12 +156,13 @@ class _Sending:
         attempt, target = self.attempt, self.attempt.target
         wait_for_all_merges(attempt.warehouse, pause, say=attempt.say, before_look=lock.check)
         most = attempt.settings.ralph_batch
+        lies = stored(attempt.warehouse, target.database, target.table)
         try:
             for batch in batches(attempt.warehouse, target, one.slice, most=most, sent=self.sent):
                 if self.is_here:
                     wait_for_merges(
                         attempt.warehouse,
-                        *(target.database, target.table, target.partition_id),
+                        *(lies.database, lies.table, target.partition_id),
                         say=attempt.say,
                     )
                 self._send(batch)

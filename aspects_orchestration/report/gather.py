@@ -22,6 +22,7 @@ from aspects_orchestration.settings import Settings
 from aspects_orchestration.tracking.catalog import at
 from aspects_orchestration.tracking.stores import S3Options
 from aspects_orchestration.warehouse.client import Warehouse
+from aspects_orchestration.warehouse.cluster import stored
 from aspects_orchestration.warehouse.records import statements_by_hour
 from aspects_orchestration.window import Window
 
@@ -200,8 +201,7 @@ def months_of(settings: Settings, warehouse: Warehouse) -> list[Month]:
     """The newest months of the raw table, the newest first."""
     found = warehouse.rows(
         "report_months",
-        database=settings.xapi_database,
-        table=settings.raw_xapi_table,
+        **stored(warehouse, settings.xapi_database, settings.raw_xapi_table).names(),
         orchestration=settings.orchestration_database,
         target=f"{settings.xapi_database}.{settings.raw_xapi_table}",
         limit=_MONTHS,

@@ -8,6 +8,7 @@ from pydantic import SecretStr
 from aspects_orchestration.settings import ClickHouseAddress, Settings, load_settings
 from aspects_orchestration.warehouse import server
 from aspects_orchestration.warehouse.client import Warehouse
+from aspects_orchestration.warehouse.cluster import require_home_shard, require_sound_layout
 from aspects_orchestration.warehouse.schema import SchemaNames, create_missing, pipeline_grants
 
 
@@ -29,11 +30,19 @@ def connect(settings: Settings, *, run_id: str) -> Warehouse:
 
     Raises:
         WarehouseError: it cannot be reached, or a table is missing and may not be created.
+        ClusterError: its nodes are laid out so that rows could be lost or doubled.
     """
     names = schema_names(settings)
     if settings.clickhouse is not None:
-        warehouse = Warehouse(settings.clickhouse, run_id=run_id, cluster=settings.cluster_name)
+        warehouse = Warehouse(
+            settings.clickhouse,
+            run_id=run_id,
+            cluster=settings.cluster_name,
+            quorum=settings.insert_quorum,
+        )
+        require_sound_layout(warehouse, names.xapi_database, names.xapi_table)
         create_missing(warehouse.client(), names, settings.cluster_name)
+        require_home_shard(warehouse, names.orchestration_database)
         return warehouse
     embedded = server.ensure_running(settings.home, grants=pipeline_grants(names))
     admin = Warehouse(

@@ -20,6 +20,7 @@ from aspects_orchestration.settings import Settings
 from aspects_orchestration.tracking import quarantine
 from aspects_orchestration.tracking.stores import LogFile, S3Options, open_store
 from aspects_orchestration.warehouse.client import Warehouse
+from aspects_orchestration.warehouse.cluster import catch_up
 from aspects_orchestration.warehouse.lock import locked
 
 #: Instead of a plan's id: do whatever the plan is now, as a schedule does.
@@ -150,6 +151,12 @@ def _month_of_drop(step: Step) -> str | None:
 def _still_there(warehouse: Warehouse, steps: Sequence[Step]) -> list[Step]:
     """The steps of a month whose partitions are as they were when the plan was made; those that are gone are done."""
     states: dict[tuple[str, str], str] = {}
+    # DROP PARTITION takes along what other replicas have and this one has not yet.
+    catch_up(
+        warehouse,
+        *((step.parameters["database"], step.parameters["table"]) for step in steps),
+        everywhere=True,
+    )
     for database in dict.fromkeys(step.parameters["database"] for step in steps):
         tables = [step.parameters["table"] for step in steps if step.parameters["database"] == database]
         for table, partition_id, rows, *_, block in warehouse.rows(

@@ -165,10 +165,11 @@ def observe(settings: Settings, policy: Policy, warehouse: Warehouse, *, now: da
 
 
 def _tables(settings: Settings, policy: Policy, warehouse: Warehouse) -> list[Table]:
-    raw = (settings.xapi_database, settings.raw_xapi_table)
-    chain = chained_tables(warehouse, *raw)
+    chain = chained_tables(warehouse, settings.xapi_database, settings.raw_xapi_table)
     found: dict[tuple[str, str], Table] = {}
-    for database, name, known_as, partition_key, engine_full in warehouse.rows("retention_tables"):
+    for database, name, known, partition_key, engine_full in warehouse.rows("retention_tables"):
+        # Of a table over several shards, which policies name, it is the one on each shard that has the rows.
+        known_as = settings.raw_xapi_table if (database, name) == chain[0] else known
         role = _role(settings, policy, chain, str(database), str(name), str(known_as))
         if role is not None:
             monthly = _MONTHLY.match(partition_key)

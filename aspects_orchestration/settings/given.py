@@ -13,6 +13,7 @@ from aspects_orchestration.settings.values import (
     bare_host_name,
     boolean,
     bootstrap_servers,
+    cluster_or_nothing,
     database_url,
     existing_file,
     home_folder,
@@ -23,10 +24,10 @@ from aspects_orchestration.settings.values import (
     lms_host_name,
     log_paths,
     month,
-    name_or_nothing,
     on_lines,
     one_of,
     plain_name,
+    quorum,
     readable_clickhouse_url,
     records_sources,
     redis_url,
@@ -123,11 +124,17 @@ class Given(BaseSettings):
         "Check ClickHouse's certificate. Without it anybody on the way can read along.",
         "true",
     )
-    cluster_name: Annotated[str, AfterValidator(name_or_nothing), BeforeValidator(stripped)] = _setting(
+    cluster_name: Annotated[str, AfterValidator(cluster_or_nothing), BeforeValidator(stripped)] = _setting(
         "CLICKHOUSE_CLUSTER_NAME",
-        "Name of the ClickHouse cluster: ON CLUSTER and Replicated engines. Empty: one server.",
+        "Name of the ClickHouse cluster: ON CLUSTER and Replicated engines (docs/cluster.md). Empty: one server.",
         "(empty)",
         default="",
+    )
+    insert_quorum: Annotated[str, AfterValidator(quorum), BeforeValidator(stripped)] = _setting(
+        "ASPECTS_INSERT_QUORUM",
+        "On a cluster: replicas of a shard that must have what is published before it counts (ClickHouse's "
+        "`insert_quorum`): `auto` for most of them, a number, or `0` for the one that takes it in.",
+        default="auto",
     )
     xapi_source: Annotated[XapiSource, one_of("ralph", "vector")] | None = _setting(
         "ASPECTS_XAPI_SOURCE",

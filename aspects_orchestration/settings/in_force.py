@@ -62,6 +62,7 @@ class Settings:
     tutor_config: Path | None
     clickhouse: ClickHouseAddress | None
     cluster_name: str
+    insert_quorum: str
     xapi_source: XapiSource
     xapi_database: str
     vector_database: str
@@ -181,6 +182,7 @@ def effective_settings(settings: Settings) -> tuple[EffectiveSetting, ...]:
         "CLICKHOUSE_CA_CERT": str(clickhouse.ca_cert or "") if clickhouse else "",
         "CLICKHOUSE_VERIFY": str(clickhouse.verify).lower() if clickhouse else "",
         "CLICKHOUSE_CLUSTER_NAME": settings.cluster_name,
+        "ASPECTS_INSERT_QUORUM": settings.insert_quorum,
         "ASPECTS_XAPI_SOURCE": settings.xapi_source,
         "ASPECTS_XAPI_DATABASE": settings.xapi_database,
         "ASPECTS_VECTOR_DATABASE": settings.vector_database,

@@ -80,6 +80,7 @@ class Resolution:
             tutor_config=Path(given.tutor_config) if given.tutor_config else None,
             clickhouse=clickhouse,
             cluster_name=given.cluster_name,
+            insert_quorum=given.insert_quorum,
             xapi_source=given.xapi_source or "ralph",
             xapi_database=database,
             vector_database=given.vector_database,

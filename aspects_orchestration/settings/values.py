@@ -146,9 +146,22 @@ def plain_name(value: str) -> str:
     return value
 
 
-def name_or_nothing(value: str) -> str:
-    """A plain name, or an empty text."""
-    return plain_name(value) if value else value
+def cluster_or_nothing(value: str) -> str:
+    """The name of a cluster, which may hold macros of the server, or an empty text."""
+    if value and not re.fullmatch(r"[A-Za-z0-9_.{}-]+", value, re.ASCII):
+        raise ImpossibleValueError(
+            f"{shown(value)} cannot be the name of a cluster; use letters, digits, _, - and ., and macros in braces"
+        )
+    return value
+
+
+def quorum(value: str) -> str:
+    """A number of replicas as ClickHouse's `insert_quorum` takes it."""
+    if not re.fullmatch(r"auto|\d{1,2}", value, re.ASCII):
+        raise ImpossibleValueError(
+            f"{shown(value)} is not a number of replicas; set auto, 0, or a number from 2"
+        )
+    return value
 
 
 def month(value: str) -> str:

@@ -30,7 +30,13 @@ _RECEIVE_TIMEOUT_S = 3600
 _PARAMETER_BYTES = 50_000
 #: A server that restarts is away for less, in seconds.
 _RESTART_S = 60.0
+#: Whatever a user's profile says. A replicated table would drop a block in silence that it has seen before, also one that
+#: was deleted since; and what stands on a shard that is down must not count as missing.
+_ON_CLUSTERS: Mapping[str, object] = {"insert_deduplicate": 0, "skip_unavailable_shards": 0}
 _CODE = re.compile(r"(?:code:?\s*|Code:\s*)(\d+)", re.IGNORECASE)
+#: What other nodes said, or did not, stands below the first line, each with its address.
+_NO_NODE_ANSWERS = 279
+_OTHER_NODE = re.compile(r"\(([\w.:\[\]-]+:\d+)[,)]")
 _MISSING_GRANT = re.compile(r"the grant (.+? ON [^\s,;]+)")
 #: What Python's ssl says of a certificate that it refuses: OpenSSL's reason, without the place in its source.
 _REFUSED_CERTIFICATE = re.compile(r"certificate verify failed: (.+?)(?:\s*\(_ssl|['\"]\)|$)")
@@ -40,12 +46,21 @@ _ADVICE = {
     60: "Create Aspects' tables first (tutor … do init -l aspects, or `aspects_orchestration.warehouse.schema`), or mend"
     " ASPECTS_XAPI_DATABASE, ASPECTS_RAW_XAPI_TABLE and ASPECTS_EVENT_SINK_DATABASE.",
     81: "Mend ASPECTS_XAPI_DATABASE, ASPECTS_EVENT_SINK_DATABASE or ASPECTS_ORCHESTRATION_DATABASE, or create the database.",
-    159: "The server was too slow: look at its load (system.processes), then run again.",
+    159: "The server was too slow: look at its load (system.processes), then run again. On a cluster a change of tables"
+    " waits for every node: look in system.distributed_ddl_queue for the one that is down, and bring it back first.",
     192: "Mend CLICKHOUSE_ADMIN_USER and CLICKHOUSE_ADMIN_PASSWORD, or the user in ASPECTS_CLICKHOUSE_URL.",
     193: "Mend CLICKHOUSE_ADMIN_PASSWORD or the password in ASPECTS_CLICKHOUSE_URL.",
     194: "Give a password: CLICKHOUSE_ADMIN_PASSWORD or ASPECTS_CLICKHOUSE_URL.",
     241: "Raise max_server_memory_usage or stop other queries, then run again: nothing is inserted twice.",
     242: "The table is read-only: look at ClickHouse Keeper and at system.replicas, then run again.",
+    279: "A node of the cluster does not let this one in or does not answer: look at system.clusters, at the other node,"
+    " and at how nodes know each other (<secret>, or user and password, in remote_servers). Then run again.",
+    285: "Bring the replicas that are down back, then run again; or set ASPECTS_INSERT_QUORUM=0, and what is loaded"
+    " meanwhile is lost with the node that took it in.",
+    286: "Another insert waits for its replicas: look at system.replicas, then run again.",
+    319: "Whether the rows went in is not known (a replica or Keeper stayed away): run again, nothing is inserted twice.",
+    392: "The servers have no queue for ON CLUSTER (distributed_ddl, and ClickHouse Keeper): set it up, or leave"
+    " CLICKHOUSE_CLUSTER_NAME empty for one server.",
     243: "Free disk space on the ClickHouse server, then run again: nothing is inserted twice.",
     252: "The table has too many parts: let merges catch up (system.merges), then run again.",
     394: "The query was stopped from outside: run again, nothing is inserted twice.",
@@ -105,8 +120,12 @@ class Warehouse:
         address: where, and as whom.
         run_id: of this run; part of every query's `log_comment`.
         cluster: CLICKHOUSE_CLUSTER_NAME, '' for a single server.
+        quorum: replicas that must have what is published before it counts (ASPECTS_INSERT_QUORUM); of clusters.
         patience: how long to wait for an answer.
         settings: ClickHouse settings of every query.
+
+    Attributes:
+        engines: of tables, by database and name, as far as they were asked for; of clusters.
     """
 
     def __init__(
@@ -115,15 +134,35 @@ class Warehouse:
         *,
         run_id: str,
         cluster: str = "",
+        quorum: str = "auto",
         patience: Patience | None = None,
         settings: Mapping[str, object] | None = None,
     ) -> None:
         self.address = address
         self.run_id = run_id
         self.cluster = cluster
+        self.quorum = quorum
         self.patience = patience or Patience()
+        self.engines: dict[tuple[str, str], tuple[str, str]] = {}
         self._query_settings = dict(settings or {})
         self._local = threading.local()
+
+    def as_run(self, run_id: str) -> Warehouse:
+        """The same place, for another run."""
+        return Warehouse(self.address, run_id=run_id, cluster=self.cluster, quorum=self.quorum)
+
+    def another(self) -> Warehouse:
+        """The same place, over a connection that nobody else uses; close it."""
+        return Warehouse(
+            self.address, run_id=self.run_id, cluster=self.cluster, patience=Patience(answer_s=60)
+        )
+
+    def for_good(self) -> dict[str, object]:
+        """Settings of an insert whose rows are to be there when it has ended, and to outlast a node."""
+        if not self.cluster:
+            return {}
+        # A Distributed table that sends in the background would acknowledge what no shard has yet.
+        return {"distributed_foreground_insert": 1, "insert_quorum": self.quorum}
 
     def client(self) -> Client:
         """This thread's own connection (one shared by threads is one session, and errs)."""
@@ -303,14 +342,19 @@ class Warehouse:
                 external_data=ExternalData(
                     file_name="sent", data=data, fmt="ArrowStream", structure=list(structure)
                 ),
-                settings={**self._settings(step or name), "max_insert_block_size": 10_000_000},
+                settings={
+                    **self._settings(step or name),
+                    **self.for_good(),
+                    "max_insert_block_size": 10_000_000,
+                },
             )
             return int(getattr(done, "summary", {}).get("written_rows", 0))
 
         return answered(send, self.address)
 
     def _settings(self, step: str) -> dict[str, object]:
-        return {**self._query_settings, "log_comment": Origin(self.run_id, step).comment()}
+        comment = Origin(self.run_id, step).comment()
+        return {**(_ON_CLUSTERS if self.cluster else {}), **self._query_settings, "log_comment": comment}
 
 
 def encoded_text(text: str) -> bytes:
@@ -442,12 +486,10 @@ def _explained(message: str, address: ClickHouseAddress, operational: bool) -> W
         )
     if code == 516:
         return WarehouseError(f"{where} refused user {address.user}", do=_ADVICE[516])
-    return _with_code(
-        WarehouseError(
-            f"{where} answered with error {code}: {_first_line(message)}", do=_ADVICE.get(code, _RUN_AGAIN)
-        ),
-        code,
-    )
+    said = f"answered with error {code}: {_first_line(message)}"
+    if code == _NO_NODE_ANSWERS and (silent := sorted(set(_OTHER_NODE.findall(message)))):
+        said = f"gets no answer from {', '.join(silent)}"
+    return _with_code(WarehouseError(f"{where} {said}", do=_ADVICE.get(code, _RUN_AGAIN)), code)
 
 
 def _with_code(error: WarehouseError, code: int) -> WarehouseError:

@@ -14,11 +14,12 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from aspects_orchestration.errors import WarehouseError
 from aspects_orchestration.warehouse.client import Warehouse, with_retries
+from aspects_orchestration.warehouse.cluster import catch_up
 
 HEARTBEAT_S = 5.0
 #: A holder that has not signed for so long is taken for dead.
@@ -120,8 +121,12 @@ def locked(
     lock._thread.start()
     try:
         yield lock
-    finally:
-        lock._release()
+    except BaseException:
+        # Why it ended is what counts; a cluster that lacks a node lets go of no table either.
+        with suppress(WarehouseError):
+            lock._release()
+        raise
+    lock._release()
 
 
 def _claim(warehouse: Warehouse, database: str, table: str) -> bool:
@@ -167,6 +172,8 @@ def _take_over(
 ) -> None:
     """Rename a dead run's lock away, or raise LockedError."""
     try:
+        # A replica that lags would take a living holder for a silent one.
+        catch_up(warehouse, (database, table))
         holder, host, pid, silent_s, heartbeats = warehouse.row("lock_holder", database=database, table=table)
         if not heartbeats:
             ages = warehouse.rows("lock_age", database=database, table=table)

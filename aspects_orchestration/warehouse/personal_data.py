@@ -14,6 +14,7 @@ from typing import Any
 
 from aspects_orchestration.errors import WarehouseError
 from aspects_orchestration.warehouse.client import Warehouse
+from aspects_orchestration.warehouse.cluster import require_everywhere
 
 #: Tables that Aspects fills only where ASPECTS_ENABLE_PII is true (EVENT_SINK_PII_MODELS of platform-plugin-aspects).
 PII_TABLES = ("external_id", "user_profile")
@@ -103,7 +104,10 @@ def plan_emptying(warehouse: Warehouse, event_sink: str, *, tables: Sequence[str
 
     Raises:
         WarehouseError: they cannot be read.
+        ClusterError: each shard has rows of its own.
     """
+    for table in tables:
+        require_everywhere(warehouse, event_sink, table)
     return PiiPlan(
         tuple(
             PiiTable(
@@ -176,7 +180,10 @@ def plan_deletion(
 
     Raises:
         WarehouseError: the tables cannot be read.
+        ClusterError: each shard has rows of its own.
     """
+    for table in tables:
+        require_everywhere(warehouse, event_sink, table)
     rows = dict.fromkeys(tables, 0)
     users: dict[str, list[int]] = {table: [] for table in tables}
     for portion in user_ids:

@@ -15,6 +15,7 @@ from typing import Any
 
 from aspects_orchestration.errors import WarehouseError
 from aspects_orchestration.warehouse.client import UnreachableError, Warehouse, with_retries
+from aspects_orchestration.warehouse.cluster import Stored, catch_up, stored, whole_on_node
 from aspects_orchestration.warehouse.lock import Lock
 from aspects_orchestration.warehouse.merges import (
     WAIT_FOR_MERGES_S,
@@ -249,18 +250,21 @@ def publish(
     """
     sizes = _bytes_per_statement(warehouse, target)
     inserted, told = 0, time.monotonic()
+    lies = stored(warehouse, target.database, target.table)
     _wait_for_others(warehouse, step, say)
+    node = whole_on_node(warehouse, target.database, target.table)
     for planned in plan.slices:
         if not planned.new:
             continue
-        wait_for_merges(warehouse, target.database, target.table, target.partition_id, say=say)
+        wait_for_merges(warehouse, lies.database, lies.table, target.partition_id, say=say)
         wait_for_all_merges(warehouse, pause, say=say, before_look=lock.check)
-        _check_room(warehouse, target, int(planned.new * sizes))
+        _check_room(warehouse, lies, int(planned.new * sizes))
+        node = whole_on_node(warehouse, target.database, target.table, known=node)
         one = replace(planned, already_there=_present(warehouse, target, planned.slice, step))
         if one.new:
             lock.check()
             before_insert(one.slice)
-            _insert_slice(warehouse, target, one, step, lock, say, after_break)
+            node = _insert_slice(warehouse, target, one, step, lock, say, after_break, node)
         _verify(warehouse, target, one, step, lock)
         inserted += one.new
         if time.monotonic() - told > _TELL_S:
@@ -299,29 +303,33 @@ def _insert_slice(
     lock: Lock,
     say: Say,
     after_break: Callable[[], None],
-) -> None:
-    def insert() -> None:
+    node: str,
+) -> str:
+    """Insert a slice through a node that has caught up; returns the one it was."""
+
+    def insert(node: str) -> None:
         warehouse.run(
             "publish_slice_insert",
             step=insert_step(step, one.slice),
-            settings=_INSERT_SETTINGS,
+            settings={**_INSERT_SETTINGS, **warehouse.for_good()},
             **target.names(),
             **one.slice.bounds(),
             **lock.names(),
+            node=node,
         )
 
     try:
-        insert()
+        insert(node)
     except UnreachableError as error:
         # The server may have gone on without us, or have restarted: wait until it has ended whatever it was
         # doing, then send the same again, which leaves out what did arrive.
         say(f"{error} Waiting for it to come back.")
-        while with_retries(
-            lambda: warehouse.row("queries_of_run", run_id=warehouse.run_id)[0] > 1, for_s=300
-        ):
+        while with_retries(lambda: warehouse.row("queries_of_run", run_id=warehouse.run_id)[0], for_s=300):
             time.sleep(0.5)
+        node = whole_on_node(warehouse, target.database, target.table)
         after_break()
-        insert()
+        insert(node)
+    return node
 
 
 def _present(warehouse: Warehouse, target: Target, one: Slice, step: str) -> int:
@@ -334,6 +342,10 @@ def _present(warehouse: Warehouse, target: Target, one: Slice, step: str) -> int
 
 def _verify(warehouse: Warehouse, target: Target, one: CountedSlice, step: str, lock: Lock) -> None:
     found = _present(warehouse, target, one.slice, step)
+    if found != one.ids and warehouse.cluster:
+        # Of another shard a replica may have been asked that the rows have not reached yet.
+        catch_up(warehouse, (target.database, target.table))
+        found = _present(warehouse, target, one.slice, step)
     if found != one.ids:
         lock.check()
         raise WarehouseError(
@@ -348,13 +360,13 @@ def _bytes_per_statement(warehouse: Warehouse, target: Target) -> float:
     return size / rows if rows else 0.0
 
 
-def _check_room(warehouse: Warehouse, target: Target, slice_bytes: int) -> None:
-    free = with_retries(lambda: warehouse.row("free_space", database=target.database, table=target.table)[0])
+def _check_room(warehouse: Warehouse, lies: Stored, slice_bytes: int) -> None:
+    free = with_retries(lambda: warehouse.row("free_space", **lies.names())[0])
     # A part and the merge that will absorb it stand side by side for a while, here and behind the views.
     needed = 3 * slice_bytes + _SPARE_BYTES
     if free < needed:
         raise WarehouseError(
-            f"ClickHouse has {free >> 20} MiB free where {target.database}.{target.table} lies; the next slice needs"
+            f"ClickHouse has {free >> 20} MiB free where {lies.database}.{lies.table} lies; the next slice needs"
             f" {needed >> 20} MiB",
             do="Free disk space on the ClickHouse server, then run again: what was published stays, nothing is doubled.",
         )

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from aspects_orchestration.errors import WarehouseError
 from aspects_orchestration.warehouse.client import Warehouse
+from aspects_orchestration.warehouse.cluster import stored
 from aspects_orchestration.warehouse.publish import Target
 
 _NAME = r"(?:`((?:[^`\\]|\\.)+)`|([\w$-]+))"
@@ -113,16 +114,24 @@ def drop_partitions(warehouse: Warehouse, plan: RebuildPlan, *, say: Callable[[s
 
 
 def chained_tables(warehouse: Warehouse, database: str, table: str) -> list[tuple[str, str]]:
-    """The raw table and every table that materialized views chain behind it, each once, nearest first."""
-    chain = [(database, table)]
+    """The raw table and every table that materialized views chain behind it, each once, nearest first.
+
+    Of Distributed tables it is the one that has the rows: views hang on it, and partitions can be dropped in it.
+    """
+    chain = [_with_rows(warehouse, database, table)]
     for known_database, known_table in chain:
         for view_database, view, query, uuid in warehouse.rows(
             "views_of_table", database=known_database, table=known_table
         ):
-            behind = target_of(view_database, view, query, uuid)
+            behind = _with_rows(warehouse, *target_of(view_database, view, query, uuid))
             if behind not in chain:
                 chain.append(behind)
     return chain
+
+
+def _with_rows(warehouse: Warehouse, database: str, table: str) -> tuple[str, str]:
+    lies = stored(warehouse, database, table)
+    return lies.database, lies.table
 
 
 def target_of(database: str, view: str, query: str, uuid: str) -> tuple[str, str]:

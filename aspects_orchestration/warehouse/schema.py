@@ -317,6 +317,11 @@ def _missing(client: "Client", names: SchemaNames, cluster: str) -> Iterator[tup
     ).result_rows
     databases = {name for (name,) in rows}
     tables = _table_rows(client, names)
+    if not cluster and tables.get((names.xapi_database, names.xapi_table), ("",))[0] == "Distributed":
+        raise WarehouseError(
+            f"{names.xapi_database}.{names.xapi_table} is Distributed over a cluster, and CLICKHOUSE_CLUSTER_NAME is empty",
+            do="Set CLICKHOUSE_CLUSTER_NAME to the cluster that SHOW CREATE TABLE names (docs/cluster.md).",
+        )
     functions = _functions(client)
     for database in names.databases():
         if database not in databases:

@@ -6,6 +6,8 @@ let be bound is written into the text, at marks that leave a file valid as it st
 - `/*on_cluster*/` becomes `ON CLUSTER '<name>'`
 - `/*replicated*/MergeTree` becomes `ReplicatedMergeTree`, whose path and replica are the server's defaults
 - `/*of_every_node*/system.metrics` becomes `clusterAllReplicas('<name>', system.metrics)`
+- `/*of_each_shard*/system.parts` becomes `cluster('<name>', system.parts)`: one replica of each, this node of its own
+- `/*global*/ IN` becomes `GLOBAL IN`: what is looked for is asked here once, not by each shard of its own tables
 - `/*numbers:name*/0` becomes whole numbers by comma, where a bound one would be kept as a cast in a table's definition
 - `/*select_of_view*/…` (to the end of its line) becomes what a view selects, as ClickHouse itself has written it down
 - `/*cast:name*/0` becomes columns by comma, each cast to its type; `/*sum:name*/0` their sum as whole numbers
@@ -25,7 +27,9 @@ _FOLDERS = (_PACKAGE.parent / "sql", _PACKAGE / "sql")
 
 _ON_CLUSTER = "/*on_cluster*/"
 _REPLICATED = "/*replicated*/"
-_OF_EVERY_NODE = re.compile(r"/\*of_every_node\*/([\w.]+)")
+_GLOBAL = "/*global*/"
+_OF_NODES = re.compile(r"/\*(of_every_node|of_each_shard)\*/([\w.]+)")
+_TABLE_FUNCTIONS = {"of_every_node": "clusterAllReplicas", "of_each_shard": "cluster"}
 # Braces, because a cluster is often named by a macro of the server: {cluster}.
 _CLUSTER_NAME = re.compile(r"[A-Za-z0-9_.{}-]+")
 _NUMBERS = re.compile(r"/\*numbers:(\w+)\*/0")
@@ -127,10 +131,12 @@ def ddl(name: str, /, *, cluster: str = "", **parameters: object) -> Statement:
         )
     on_cluster = "ON CLUSTER '" + cluster + "'" if cluster else ""
     replicated = "Replicated" if cluster else ""
+    globally = "GLOBAL" if cluster else ""
     if cluster:
-        text = _OF_EVERY_NODE.sub(rf"clusterAllReplicas('{cluster}', \1)", text)
-    lines = text.replace(_ON_CLUSTER, on_cluster).replace(_REPLICATED, replicated).splitlines()
-    return Statement("\n".join(line.rstrip() for line in lines), dict(parameters))
+        text = _OF_NODES.sub(lambda found: f"{_TABLE_FUNCTIONS[found[1]]}('{cluster}', {found[2]})", text)
+    for mark, written in ((_ON_CLUSTER, on_cluster), (_REPLICATED, replicated), (_GLOBAL, globally)):
+        text = text.replace(mark, written)
+    return Statement("\n".join(line.rstrip() for line in text.splitlines()), dict(parameters))
 
 
 def with_numbers(found: Statement, numbers: Mapping[str, Sequence[int]]) -> Statement:

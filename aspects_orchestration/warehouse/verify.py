@@ -13,6 +13,7 @@ from aspects_orchestration.errors import AspectsError
 from aspects_orchestration.tracking.account import LineAccount, StatementAccount
 from aspects_orchestration.tracking.catalog import at
 from aspects_orchestration.warehouse.client import Warehouse
+from aspects_orchestration.warehouse.cluster import names_where_stored, stored
 from aspects_orchestration.warehouse.records import LoadRecord, latest_load
 from aspects_orchestration.warehouse.schema import SchemaNames, differences
 from aspects_orchestration.window import Window, month_window, partition_id
@@ -164,9 +165,8 @@ def statements_are_whole(warehouse: Warehouse, month: Month) -> Finding:
     rows = (
         warehouse.row(
             "partition_rows",
-            database=month.names.xapi_database,
-            table=month.names.xapi_table,
             partition_id=partition_id(month.key),
+            **stored(warehouse, month.names.xapi_database, month.names.xapi_table).names(),
         )[0]
         or 0
     )
@@ -242,7 +242,7 @@ def views_have_followed(warehouse: Warehouse, month: Month) -> Finding:
 
 def schema_is_upstreams(warehouse: Warehouse, month: Month) -> Finding:
     """Tables, columns, engines and keys are as Aspects creates them."""
-    found = differences(warehouse.client(), month.names)
+    found = differences(warehouse.client(), names_where_stored(warehouse, month.names))
     if not found:
         return Finding(True, "all tables and functions are as Aspects creates them", {"differences": 0})
     return Finding(
@@ -278,9 +278,8 @@ def _ids(warehouse: Warehouse, month: Month, window: Window) -> tuple[int, int, 
     """Rows, different ids, and the ids' combined hash, of a part of a month."""
     in_partition: Any = warehouse.row(
         "partition_rows",
-        database=month.names.xapi_database,
-        table=month.names.xapi_table,
         partition_id=partition_id(month.key),
+        **stored(warehouse, month.names.xapi_database, month.names.xapi_table).names(),
     )[0]
     modulus = max(1, -(-(in_partition or 0) // _IDS_AT_A_TIME))
     rows = ids = ids_hash = 0

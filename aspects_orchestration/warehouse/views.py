@@ -16,6 +16,7 @@ from typing import Any
 
 from aspects_orchestration.errors import WarehouseError
 from aspects_orchestration.warehouse.client import Origin, Warehouse
+from aspects_orchestration.warehouse.cluster import stored
 from aspects_orchestration.warehouse.publish import Slice, Target, insert_step
 from aspects_orchestration.warehouse.rebuild import target_of
 from aspects_orchestration.warehouse.records import LoadRecord, latest_load, remember_load, unfinished_loads
@@ -53,14 +54,17 @@ def require_readable_chain(warehouse: Warehouse, target: Target) -> bool:
     Raises:
         WarehouseError: this user may not read a table that a view behind another view reads.
     """
-    chain = [(target.database, target.table)]
+    raw = stored(warehouse, target.database, target.table)
+    chain = [(raw.database, raw.table)]
     for database, table in chain:
         views = warehouse.rows("views_of_table", database=database, table=table)
         if views and len(chain) > 1 and (database, table) != chain[0]:
             _require_readable(warehouse, database, table, target, [str(query) for _, _, query, _ in views])
         for view_database, view, query, uuid in views:
             # What hangs behind a view with storage of its own hangs on the view's name, else on its target.
-            for behind in ((view_database, view), target_of(view_database, view, query, uuid)):
+            fed = target_of(view_database, view, query, uuid)
+            lies = stored(warehouse, *fed)
+            for behind in ((view_database, view), fed, (lies.database, lies.table)):
                 if behind not in chain:
                     chain.append(behind)
     return len(chain) > 1
@@ -134,10 +138,11 @@ def came_to_its_end(
     if _rows(warehouse, target, flight.slice) == flight.rows_before:
         return True
     comment = Origin(run_id, insert_step(step, flight.slice)).comment()
+    asked = "query_finished_on_cluster" if warehouse.cluster else "query_finished"
     started = time.monotonic()
     while True:
         try:
-            finished = warehouse.row("query_finished", since=began.date(), comment=comment)[0]
+            finished = warehouse.row(asked, since=began.date(), comment=comment)[0]
         except WarehouseError:
             return False  # no such log, or not for us
         if finished:

@@ -1,2 +1,2 @@
 -- Merges the parts of one partition, so that repeated rows go.
-OPTIMIZE TABLE {database:Identifier}.{table:Identifier} PARTITION ID {partition_id:String} FINAL
+OPTIMIZE TABLE {database:Identifier}.{table:Identifier} /*on_cluster*/ PARTITION ID {partition_id:String} FINAL

@@ -1,0 +1,2 @@
+-- The node that answers.
+SELECT concat(hostName(), ':', toString(tcpPort())) AS node
