@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,7 @@ from aspects_orchestration.monitoring.clickhouse import readers
 from aspects_orchestration.monitoring.signals.clickhouse import SIGNALS
 from aspects_orchestration.monitoring.watch import read_all
 from aspects_orchestration.replay.load import load_month
-from aspects_orchestration.replay.plan import Mode
+from aspects_orchestration.replay.plan import Mode, lock_name
 from aspects_orchestration.report.gather import months_of
 from aspects_orchestration.resources.clickhouse import schema_names
 from aspects_orchestration.samples import SampleSpec
@@ -118,9 +119,8 @@ def test_a_rebuild_empties_and_fills_both_shards_and_all_that_hangs_behind(
     assert passed(site) == {}
     drops = [one for one in shards.proxy.sent if b"DROP PARTITION" in one]
     assert len(drops) == len(rebuilt.dropped) == 3
-    found = sources_are_complete(
-        Sources(site.warehouse(), schema_names(site.settings), datetime.now(UTC)), MONTH
-    )
+    names, lock = schema_names(site.settings), partial(lock_name, site.settings)
+    found = sources_are_complete(Sources(site.warehouse(), names, datetime.now(UTC), lock), MONTH)
     assert found.passed, found.summary
     assert "on shard 1 of 2" in found.summary
     assert found.numbers["tables_compared"] == 2
