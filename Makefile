@@ -103,6 +103,8 @@ $(RUNTIME): requirements.lock pyproject.toml setup.py aspects_orchestration/_nat
 	@echo "Installing into $(VENV) (about 1.5 GB, once)"
 	$(PIP) --require-hashes -r requirements.lock
 	$(PIP) --no-deps --no-build-isolation --editable .
+	@# As pip does with what it copies: processes start sooner, also where they may not write into the checkout.
+	$(BIN)/python -m compileall -q aspects_orchestration
 	@touch $@
 
 $(DEV): requirements-dev.lock $(RUNTIME)

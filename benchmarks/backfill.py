@@ -12,6 +12,7 @@ what is printed are medians and their ratio. The machine may be busy with other 
 from __future__ import annotations
 
 import argparse
+import compileall
 import contextlib
 import json
 import os
@@ -30,6 +31,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import aspects_orchestration
 from aspects_orchestration.samples import (
     SampleSpec,
     lines_for_size,
@@ -327,6 +329,8 @@ def main() -> None:
     )
     parser.add_argument("--json", type=Path, help="write the figures there too")
     options = parser.parse_args()
+    # As it is where the project is installed by pip: else each worker of a checkout may compile it for itself.
+    compileall.compile_dir(Path(aspects_orchestration.__file__).parent, quiet=1)
     with _bench(options.folder) as bench:
         if options.what == "pairs":
             found = pairs(bench, options.lines, options.mixed_lines, options.pairs)
