@@ -64,6 +64,7 @@ def passed(site: Site) -> dict[str, str]:
     return {name: found.summary for name, found in site.check(MONTH).items() if not found.passed}
 
 
+@pytest.mark.slow
 def test_a_month_stands_once_whatever_shard_has_it_and_whoever_wrote_it(
     shards: TwoShards, site: Site
 ) -> None:
