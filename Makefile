@@ -34,7 +34,7 @@ dev: $(RUNTIME) $(INSTANCE) ## the web UI on http://127.0.0.1:3000 (PORT=… for
 	@# With the module named in the environment, as the README advises for the command line, -w would be refused.
 	@# Not `dagster dev`, whose web server obeys any page that is open in the same browser.
 	@env -u DAGSTER_MODULE_NAME sh -c '$(BIN)/dagster-daemon run -w workspace.yaml & daemon=$$!; \
-		trap "kill $$daemon 2>/dev/null; wait $$daemon" EXIT; trap "exit 130" INT TERM; \
+		trap "kill $$daemon 2>/dev/null; wait $$daemon" EXIT; trap "exit 130" INT TERM HUP; \
 		$(BIN)/python -m aspects_orchestration.webserver -w workspace.yaml -h 127.0.0.1 -p $(PORT)'
 
 stop: $(RUNTIME) ## stop the embedded ClickHouse; it starts again by itself when it is needed
