@@ -159,7 +159,7 @@ def test_the_command_runs_from_a_shell(log: Path) -> None:
 def test_the_commands_of_the_document_run(log: Path) -> None:
     """With this log in place of the one that they name."""
     document = (Path(__file__).resolve().parents[1] / "docs/log-rotation.md").read_text()
-    blocks = re.findall(r"^```\n((?:export|python) .*?)^```$", document, re.MULTILINE | re.DOTALL)
+    blocks = re.findall(r"^```sh\n((?:export|python) .*?)^```$", document, re.MULTILINE | re.DOTALL)
     assert len(blocks) == 2
     script = (
         "".join(blocks)
