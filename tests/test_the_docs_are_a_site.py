@@ -17,6 +17,7 @@ from services.web import ARGUMENTS, require_chromium
 
 from aspects_orchestration.definitions import defs
 from aspects_orchestration.monitoring.signals import SIGNALS
+from aspects_orchestration.settings import documented_settings
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -59,6 +60,25 @@ def test_every_picture_is_shown_and_taken_by_the_browsers_tests() -> None:
     }
     taken = re.findall(r'keep_picture\(\w+, "([\w-]+)"', (ROOT / "tests/test_ui_in_a_browser.py").read_text())
     assert pictures == shown == set(taken)
+
+
+def test_the_table_of_settings_is_made_of_the_code() -> None:
+    program = (
+        "import sys; sys.path.insert(0, 'docs/site')\n"
+        "from types import SimpleNamespace as N\n"
+        "import pages\n"
+        "table = '| setting | default | meaning |\\n|---|---|---|\\n| `OLD` | none | gone |\\n'\n"
+        "print(pages.on_page_markdown(f'before\\n\\n{table}\\nbehind', N(file=N(src_uri='settings.md'))))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert re.findall(r"^\| `(\w+)` \|", done.stdout, re.MULTILINE) == [
+        one.name for one in documented_settings()
+    ]
+    assert done.stdout.startswith("before\n\n| setting")
+    assert done.stdout.rstrip().endswith("\n\nbehind")
 
 
 def test_all_that_is_defined_stands_in_the_reference(built: Path) -> None:

@@ -17,6 +17,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 _LINK = re.compile(r"(\]\()([^)#\s]+)((?:#[^)]*)?\))")
 _NOT_RUN = re.compile(r"^( *)\*(Not run here: [^*]+)\*$", re.MULTILINE)
+_SETTINGS = re.compile(r"^\| setting \| default \| meaning \|\n(?:\|.*\n)+", re.MULTILINE)
 _LANGUAGES = {".sql": "sql", ".yaml": "yaml", ".service": "ini", ".md": "markdown"}
 
 
@@ -42,8 +43,12 @@ def on_files(files: Any, config: Any, **_: Any) -> Any:
 
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
-    """Lead links to where the pages are on the site, and set notes apart."""
+    """Lead links to where the pages are on the site, set notes apart, and make the table of settings anew."""
     here = page.file.src_uri
+    if here == "settings.md":
+        from reference import settings_table
+
+        markdown = _SETTINGS.sub(lambda _: settings_table(), markdown)
     return marked(_LINK.sub(lambda link: link[1] + _target(link[2], here) + link[3], markdown))
 
 

@@ -1,4 +1,4 @@
-"""The reference, made of the code: assets, checks, jobs, schedules, sensors, what alerts are about, commands, grants."""
+"""The reference, made of the code: settings, assets, checks, jobs, schedules, sensors, signals, commands, grants."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from commands import commands
 from aspects_orchestration.definitions import defs
 from aspects_orchestration.monitoring.signals.tables import tables
 from aspects_orchestration.resources.clickhouse import schema_names
-from aspects_orchestration.settings import load_settings
+from aspects_orchestration.settings import documented_settings, load_settings
 from aspects_orchestration.warehouse.schema import needed_grants
 
 
@@ -225,6 +225,19 @@ def _signals() -> Iterator[str]:
         " [monitoring](../monitoring.md).\n"
     )
     yield from (line.replace("### ", "## ", 1) for line in tables())
+
+
+def settings_table() -> str:
+    """The table of docs/settings.md, of the settings that the code knows."""
+    rows = [
+        [
+            f"`{one.name}`",
+            one.default if " " in one.default or one.default == "none" else f"`{one.default}`",
+            one.meaning,
+        ]
+        for one in documented_settings()
+    ]
+    return table(["setting", "default", "meaning"], rows)
 
 
 def _grants() -> Iterator[str]:
