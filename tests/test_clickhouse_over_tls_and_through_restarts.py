@@ -16,7 +16,8 @@ from services.views import COUNTS, chain_views
 from aspects_orchestration.errors import WarehouseError
 from aspects_orchestration.replay import load as replay_load
 from aspects_orchestration.samples import SampleSpec
-from aspects_orchestration.warehouse.client import UnreachableError, Warehouse
+from aspects_orchestration.warehouse.answers import UnreachableError
+from aspects_orchestration.warehouse.client import Warehouse
 from aspects_orchestration.warehouse.publish import plan_publish
 
 SPEC = SampleSpec(lines=6_000, damage=0.01)

@@ -20,7 +20,7 @@ from aspects_orchestration.replay.sources import NoLogsError
 from aspects_orchestration.resources.clickhouse import schema_names
 from aspects_orchestration.samples import SampleSpec
 from aspects_orchestration.warehouse import server
-from aspects_orchestration.warehouse.client import UnreachableError
+from aspects_orchestration.warehouse.answers import UnreachableError
 from aspects_orchestration.warehouse.schema import pipeline_grants
 from aspects_orchestration.window import WindowError
 

@@ -9,7 +9,8 @@ import orjson
 
 from aspects_orchestration.settings import Settings
 from aspects_orchestration.tracking.catalog import at
-from aspects_orchestration.warehouse.client import Warehouse, with_retries
+from aspects_orchestration.warehouse.answers import with_retries
+from aspects_orchestration.warehouse.client import Warehouse
 
 PASSED = "passed"
 DIFFERS = "differs"

@@ -9,7 +9,8 @@ from typing import Literal, cast
 import orjson
 
 from aspects_orchestration.tracking.catalog import at
-from aspects_orchestration.warehouse.client import Warehouse, with_retries
+from aspects_orchestration.warehouse.answers import with_retries
+from aspects_orchestration.warehouse.client import Warehouse
 
 _TABLE = "lms_copies"
 _REMEMBERED = 200

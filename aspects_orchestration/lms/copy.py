@@ -26,7 +26,8 @@ from aspects_orchestration.lms.copies import CopyAccount, CopyRecord, read_copie
 from aspects_orchestration.lms.database import LmsDatabase, Row
 from aspects_orchestration.lms.event_sink import Chosen, SinkTable
 from aspects_orchestration.lms.throttle import Throttle
-from aspects_orchestration.warehouse.client import UnreachableError, Warehouse, with_retries
+from aspects_orchestration.warehouse.answers import UnreachableError, with_retries
+from aspects_orchestration.warehouse.client import Warehouse
 from aspects_orchestration.warehouse.cluster import catch_up, require_everywhere, require_one_node
 from aspects_orchestration.warehouse.lock import Lock, locked
 from aspects_orchestration.warehouse.schema import SchemaNames, differences

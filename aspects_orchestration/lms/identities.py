@@ -21,7 +21,7 @@ from aspects_orchestration.lms.tables import (
     externalidtype,
     userretirementstatus,
 )
-from aspects_orchestration.warehouse.client import with_retries
+from aspects_orchestration.warehouse.answers import with_retries
 from aspects_orchestration.xapi.erb import Identity
 from aspects_orchestration.xapi.identities_lookups import PATIENCE_S, Found
 

@@ -21,7 +21,8 @@ from aspects_orchestration.monitoring.model import Reading, labels_of
 from aspects_orchestration.monitoring.watch import Reader
 from aspects_orchestration.settings import ClickHouseAddress, Settings
 from aspects_orchestration.warehouse import server
-from aspects_orchestration.warehouse.client import Patience, UnreachableError, Warehouse
+from aspects_orchestration.warehouse.answers import UnreachableError
+from aspects_orchestration.warehouse.client import Patience, Warehouse
 from aspects_orchestration.warehouse.cluster import Stored, name_of, nodes, stored
 from aspects_orchestration.warehouse.statements import ddl
 

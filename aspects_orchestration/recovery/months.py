@@ -15,7 +15,8 @@ from aspects_orchestration.replay.result import LoadResult, utc_now
 from aspects_orchestration.retention.expired import ExpiredError, keep_loaded
 from aspects_orchestration.settings import Settings
 from aspects_orchestration.tracking.stores import S3Options
-from aspects_orchestration.warehouse.client import UnreachableError, Warehouse
+from aspects_orchestration.warehouse.answers import UnreachableError
+from aspects_orchestration.warehouse.client import Warehouse
 from aspects_orchestration.window import WindowError, month_window
 
 

@@ -8,7 +8,8 @@ from datetime import datetime
 import orjson
 
 from aspects_orchestration.tracking.catalog import at
-from aspects_orchestration.warehouse.client import Warehouse, with_retries
+from aspects_orchestration.warehouse.answers import with_retries
+from aspects_orchestration.warehouse.client import Warehouse
 
 _TABLE = "recoveries"
 

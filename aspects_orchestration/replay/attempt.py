@@ -15,7 +15,8 @@ from aspects_orchestration.replay.result import FileDamage, LoadAccount, LoadRes
 from aspects_orchestration.settings import Settings
 from aspects_orchestration.tracking.account import StatementAccount
 from aspects_orchestration.tracking.stores import S3Options
-from aspects_orchestration.warehouse.client import Warehouse, with_retries
+from aspects_orchestration.warehouse.answers import with_retries
+from aspects_orchestration.warehouse.client import Warehouse
 from aspects_orchestration.warehouse.cluster import stored
 from aspects_orchestration.warehouse.publish import Target
 from aspects_orchestration.window import partition_id

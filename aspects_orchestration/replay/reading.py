@@ -37,7 +37,8 @@ from aspects_orchestration.tracking.chunks import (
 from aspects_orchestration.tracking.compression import Damage
 from aspects_orchestration.tracking.quarantine import QuarantinedLine, encode, object_name
 from aspects_orchestration.tracking.stores import LogFile, LogStore, S3Options, open_store
-from aspects_orchestration.warehouse.client import UnreachableError, Warehouse
+from aspects_orchestration.warehouse.answers import UnreachableError
+from aspects_orchestration.warehouse.client import Warehouse
 from aspects_orchestration.warehouse.records import StagedChunk, look_up, remember_files, remember_progress
 from aspects_orchestration.window import Window
 from aspects_orchestration.xapi.identities import SiteSource

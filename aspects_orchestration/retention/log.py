@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import orjson
 
 from aspects_orchestration.settings import Settings
-from aspects_orchestration.warehouse.client import Warehouse, with_retries
+from aspects_orchestration.warehouse.answers import with_retries
+from aspects_orchestration.warehouse.client import Warehouse
 
 if TYPE_CHECKING:
     from aspects_orchestration.retention.plan import RetentionPlan, Step

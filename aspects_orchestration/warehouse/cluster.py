@@ -13,7 +13,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from aspects_orchestration.errors import SettingsError, WarehouseError
-from aspects_orchestration.warehouse.client import Warehouse, with_retries
+from aspects_orchestration.warehouse.answers import with_retries
+from aspects_orchestration.warehouse.client import Warehouse
 from aspects_orchestration.warehouse.schema import SchemaNames
 
 _DISTRIBUTED = re.compile(r"Distributed\((.*)\)\s*(?:SETTINGS .*)?\Z", re.DOTALL)

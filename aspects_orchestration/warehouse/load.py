@@ -5,7 +5,8 @@ from __future__ import annotations
 import struct
 
 from aspects_orchestration.native import native
-from aspects_orchestration.warehouse.client import Warehouse, encoded_length, with_retries
+from aspects_orchestration.warehouse.answers import with_retries
+from aspects_orchestration.warehouse.client import Warehouse, encoded_length
 
 STAGING_COLUMNS = ("event_id", "emission_time", "event", "file", "byte_offset", "number")
 

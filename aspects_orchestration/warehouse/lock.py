@@ -18,7 +18,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from aspects_orchestration.errors import WarehouseError
-from aspects_orchestration.warehouse.client import Warehouse, with_retries
+from aspects_orchestration.warehouse.answers import with_retries
+from aspects_orchestration.warehouse.client import Warehouse
 from aspects_orchestration.warehouse.cluster import catch_up
 
 HEARTBEAT_S = 5.0

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from aspects_orchestration.errors import WarehouseError
-from aspects_orchestration.warehouse.client import Warehouse, with_retries
+from aspects_orchestration.warehouse.answers import with_retries
+from aspects_orchestration.warehouse.client import Warehouse
 
 #: ClickHouse's own advice for a partition; it delays inserts at 1,000 and refuses them at 3,000 parts.
 MAX_PARTS: Final = 300

@@ -14,7 +14,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from aspects_orchestration.errors import WarehouseError
-from aspects_orchestration.warehouse.client import UnreachableError, Warehouse, with_retries
+from aspects_orchestration.warehouse.answers import UnreachableError, with_retries
+from aspects_orchestration.warehouse.client import Warehouse
 from aspects_orchestration.warehouse.cluster import Stored, catch_up, stored, whole_on_node
 from aspects_orchestration.warehouse.lock import Lock
 from aspects_orchestration.warehouse.merges import (

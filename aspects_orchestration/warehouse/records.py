@@ -11,7 +11,8 @@ import orjson
 
 from aspects_orchestration.tracking.account import LineAccount
 from aspects_orchestration.tracking.catalog import FileSummary, Known, at, hour_range, moment
-from aspects_orchestration.warehouse.client import Warehouse, with_retries
+from aspects_orchestration.warehouse.answers import with_retries
+from aspects_orchestration.warehouse.client import Warehouse
 from aspects_orchestration.window import Window
 
 _CATALOG = "tracking_log_catalog"

@@ -9,7 +9,8 @@ from typing import Any
 import orjson
 
 from aspects_orchestration.tracking.catalog import at
-from aspects_orchestration.warehouse.client import Warehouse, with_retries
+from aspects_orchestration.warehouse.answers import with_retries
+from aspects_orchestration.warehouse.client import Warehouse
 from aspects_orchestration.warehouse.publish import Slice, Target
 
 #: Ids, times and lengths that are looked up at a time.

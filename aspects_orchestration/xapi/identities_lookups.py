@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from itertools import zip_longest
 from typing import Protocol, TypeVar
 
-from aspects_orchestration.warehouse.client import Warehouse, parameter_batches, with_retries
+from aspects_orchestration.warehouse.answers import with_retries
+from aspects_orchestration.warehouse.client import Warehouse, parameter_batches
 from aspects_orchestration.xapi.erb import Identity
 from aspects_orchestration.xapi.identities_files import FileCourses, FileIdentities
 
