@@ -10,12 +10,15 @@ with the cookie of a login. Here a request is let through if it names a host tha
 from __future__ import annotations
 
 import ipaddress
-import os
 import re
+import sys
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from importlib import import_module
 from typing import Any, Final
 from urllib.parse import parse_qs, urlsplit
+
+from aspects_orchestration.errors import SettingsError
+from aspects_orchestration.settings import load_settings
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -114,7 +117,11 @@ def main() -> None:
     # What it starts is put behind the guard; its own options, logging and code locations stay as they are.
     cli: Any = import_module("dagster_webserver.cli")
     make = cli.create_app_from_workspace_process_context
-    hosts = frozenset({_name(os.environ.get("ASPECTS_DAGSTER_URL", ""))} - {""})
+    try:
+        hosts = frozenset({_name(load_settings().dagster_url)})
+    except SettingsError as error:
+        sys.stderr.write(f"{error}\n")
+        sys.exit(2)
 
     def guarded(*given: Any, **how: Any) -> Any:
         return Guard(make(*given, **how), hosts)

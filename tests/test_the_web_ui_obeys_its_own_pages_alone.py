@@ -147,3 +147,16 @@ def test_a_socket_is_opened_for_its_own_pages_alone(port: int, origin: str | Non
     connection.request("GET", "/graphql", headers=headers)
     assert connection.getresponse().status == status
     connection.close()
+
+
+def test_a_setting_that_cannot_be_is_refused_before_anything_is_served() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "aspects_orchestration.webserver", "-h", "127.0.0.1"],
+        env={**os.environ, "ASPECTS_DAGSTER_URL": "dagster.example.org"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 2
+    assert "ASPECTS_DAGSTER_URL" in done.stderr

@@ -381,7 +381,7 @@ class Given(BaseSettings):
     )
     dagster_url: Annotated[str, AfterValidator(web_url), BeforeValidator(stripped)] = _setting(
         "ASPECTS_DAGSTER_URL",
-        "Address of Dagster's web UI as operators reach it; messages link to it.",
+        "Address of Dagster's web UI as operators reach it; messages link to it, and the web UI answers for its host.",
         default="http://127.0.0.1:3000",
     )
     redis_host: _Host | None = _setting(
