@@ -53,6 +53,25 @@ def test_of_four_at_once_each_day_is_sealed_by_one(town: SealSite) -> None:
     }
 
 
+def test_of_days_that_another_seals_meanwhile_nothing_is_written(town: SealSite) -> None:
+    town.put_days(3, 2)
+    town.seal(FIRST)
+    slow = town.popen(LAST, "manifest", "wait")
+    try:
+        assert list(until(slow, b"waiting at manifest"))
+        other = SealSite(
+            town.folder, town.archive, {**town.environ, "ASPECTS_HOME": str(town.folder / "other")}
+        )
+        other.seal(LAST)
+        before = town.stored()
+        output, _ = slow.communicate(b"\n", timeout=300)
+    finally:
+        stop(slow)
+    assert b"done: 0 days, 0 left out" in output
+    assert town.stored() == before
+    assert len(town.objects()) == 6
+
+
 def test_of_two_first_seals_of_different_days_one_begins_the_archive(town: SealSite) -> None:
     town.put_days(3, 3)
     ready = threading.Barrier(2)

@@ -319,6 +319,10 @@ class _Sealing:
 
             try:
                 for planned in work.to_do(day):
+                    # Another run may have sealed it since this one planned: "what follows of it" would be an empty
+                    # object that no manifest names.
+                    if self.index.sealed_as_they_are([planned.file]):
+                        continue
                     collect(_AT_ONCE - 1, max(0, _BYTES_AT_ONCE - planned.file.size))
                     known = self.index.of_sources([planned.file.uri]).get(planned.file.uri, [])
                     known += work.done_of(planned.file.uri)
