@@ -1,6 +1,8 @@
-from typing import TypeVar
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 _Line = TypeVar("_Line", bound=tuple[object, ...])
+_Statement = TypeVar("_Statement", bound=tuple[object, ...])
 
 def scan(
     data: bytes,
@@ -14,15 +16,46 @@ def scan(
 def may_be_in(body: bytes, names: frozenset[bytes], /) -> bool: ...
 def newlines(data: bytes, /) -> int: ...
 def openings(text: bytes, /) -> int: ...
+def usual_event(
+    body: bytes, names: frozenset[str], loads: Callable[[bytes | str], Any], /
+) -> tuple[dict[str, Any], int] | str | None: ...
 def canonical_micros(text: object, /) -> int | None: ...
 def statement_id(namespace: bytes, name: bytes, /) -> tuple[bytes, bytes]: ...
-def add_row(
+def usual_statement(
+    site: tuple[
+        type[_Statement],
+        bytes,
+        bytes,
+        dict[int | str, tuple[bytes, bytes]],
+        dict[str, tuple[bytes, bytes]],
+        Callable[[str], bytes],
+    ],
+    plan: tuple[Callable[..., tuple[bytes, bytes]], bool, bytes, bytes, str],
+    event: dict[str, Any],
+    micros: int,
+    /,
+) -> list[_Statement] | None: ...
+def assembled(
+    statement_class: type[_Statement],
+    namespace: bytes,
+    actor_name: bytes,
+    timestamp: str,
+    micros: int,
+    actor: bytes,
+    verb: bytes,
+    rest: tuple[bytes, ...],
+    verb_id: str,
+    /,
+) -> _Statement: ...
+def add_statements(
     rows: bytearray,
-    identity: bytes,
-    emission_micros: int,
-    event: bytes,
+    statements: Sequence[tuple[bytes, int, bytes, str]],
+    first: int,
+    end: int,
     file: bytes,
     byte_offset: int,
-    number: int,
+    verbs: list[str],
     /,
-) -> None: ...
+) -> int: ...
+def found(event: dict[str, Any], name: str, /) -> Any: ...
+def absent(place: dict[str, Any], names: frozenset[str], /) -> bool: ...

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import gc
+import json
 import os
 import sys
 import uuid
+from contextlib import suppress
+from typing import Any
 
+import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,7 +18,8 @@ from hypothesis import strategies as st
 from aspects_orchestration.native import native
 from aspects_orchestration.tracking import chunks, events, lines, names
 from aspects_orchestration.warehouse import load
-from aspects_orchestration.xapi import statement_id
+from aspects_orchestration.xapi import built, statement_id
+from aspects_orchestration.xapi.fast.builders import common
 
 if native is None:
     if os.environ.get("ASPECTS_TESTS_REQUIRE_ALL"):
@@ -148,43 +153,176 @@ def test_names_of_every_length_are_hashed_alike(size: int) -> None:
     assert native.statement_id(b"n" * 16, name) == statement_id._statement_id(b"n" * 16, name)
 
 
+_STATEMENTS = st.lists(
+    st.builds(
+        built.BuiltStatement,
+        st.binary(min_size=16, max_size=16),
+        st.one_of(st.integers(-(2**63), 2**63 - 1), st.integers(-3, 103)),
+        st.one_of(st.binary(max_size=40), st.integers(0, 40_000).map(bytes)),
+        st.sampled_from(["http://verb/a", "http://verb/b"]),
+    ),
+    max_size=5,
+)
+
+
 @given(
-    st.lists(
-        st.tuples(
-            st.binary(min_size=16, max_size=16),
-            st.integers(-(2**63), 2**63 - 1),
-            st.one_of(st.binary(max_size=40), st.integers(0, 40_000).map(bytes)),
-            st.binary(max_size=20),
-            st.integers(0, 2**64 - 1),
-            st.integers(0, 2**16 - 1),
-        ),
-        max_size=5,
-    )
+    st.lists(st.tuples(_STATEMENTS, st.binary(max_size=20), st.integers(0, 2**64 - 1)), max_size=4),
+    st.one_of(st.just(0), st.integers(-(2**63), 2**63 - 1)),
+    st.one_of(st.just(100), st.integers(-(2**63), 2**63 - 1)),
 )
 @settings(deadline=None)
-def test_rows_are_encoded_alike(rows: list[tuple[bytes, int, bytes, bytes, int, int]]) -> None:
+def test_rows_are_encoded_alike(
+    added: list[tuple[list[built.BuiltStatement], bytes, int]], first: int, end: int
+) -> None:
     in_c, in_python = bytearray(), bytearray()
-    for row in rows:
-        native.add_row(in_c, *row)
-        load._add_row(in_python, *row)
-    assert in_c == in_python
+    verbs_in_c, verbs_in_python = list[str](), list[str]()
+    for statements, file, offset in added:
+        outside = native.add_statements(in_c, statements, first, end, file, offset, verbs_in_c)
+        assert outside == load._add_statements(
+            in_python, statements, first, end, file, offset, verbs_in_python
+        )
+    assert (in_c, verbs_in_c) == (in_python, verbs_in_python)
 
 
-def test_what_does_not_fit_a_row_is_refused_and_leaves_the_rows_as_they_were() -> None:
-    rows = bytearray(b"before")
+def test_of_a_line_all_statements_are_added_or_none() -> None:
+    untyped: Any = native
+    rows, verbs = bytearray(b"before"), ["before"]
+    good = built.BuiltStatement(b"i" * 16, 5, b"{}", "verb")
+    place = (0, 10, b"file", 7)
     for bad in (
-        (b"short", 0, b"", b"", 0, 0),
-        (b"i" * 16, 2**63, b"", b"", 0, 0),
-        (b"i" * 16, 0, "text", b"", 0, 0),
-        (b"i" * 16, 0, b"", b"", -1, 0),
-        (b"i" * 16, 0, b"", b"", 0, 2**16),
+        good._replace(identity=b"short"),
+        good._replace(emission_micros=2**63),
+        (b"i" * 16, 5, "text", "verb"),
+        (b"i" * 16, 5, b"{}"),
+        None,
     ):
         with pytest.raises((TypeError, OverflowError)):
-            native.add_row(rows, *bad)  # type: ignore[arg-type]
-    assert rows == b"before"
+            untyped.add_statements(rows, [good, bad], *place, verbs)
+    for wrong in ((0, 10, "file", 7), (0, 10, b"file", -1), (0, 10, b"file", 2**64), (0, 2**63, b"file", 7)):
+        with pytest.raises((TypeError, OverflowError)):
+            untyped.add_statements(rows, [good], *wrong, verbs)
+    with pytest.raises(OverflowError):
+        untyped.add_statements(rows, [good] * (2**16 + 1), *place, verbs)
+    assert (bytes(rows), verbs) == (b"before", ["before"])
+
+
+_KEYS = ["user_id", "username", "event", "x"]
+_JSON = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.sampled_from([0, 1, -1, 0.0, -0.0, 1.5, "", "a", [], [0]])),
+    lambda inner: st.dictionaries(st.sampled_from(_KEYS), inner, max_size=3),
+    max_leaves=8,
+)
+_OBJECTS = st.dictionaries(st.sampled_from(_KEYS), _JSON, max_size=4)
+
+
+@given(_OBJECTS)
+@settings(max_examples=1500, deadline=None)
+def test_names_are_searched_alike(event: dict[str, Any]) -> None:
+    for name in _KEYS:
+        in_c, in_python = native.found(event, name), common._found(event, name)
+        assert in_c is in_python
+        assert native.absent(event, frozenset({name})) == common._absent(event, frozenset({name}))
+    two = frozenset(_KEYS[:2])
+    assert native.absent(event, two) == common._absent(event, two)
+
+
+def test_what_is_nested_without_end_is_an_error_and_no_crash() -> None:
+    deep: dict[str, Any] = {}
+    for _ in range(100_000):
+        deep = {"a": deep}
+    with pytest.raises(RecursionError):
+        native.found(deep, "b")
+    with pytest.raises(RecursionError):
+        native.absent(deep, frozenset({"b"}))
+    while deep:  # a dict of dicts that is dropped as a whole goes as deep again
+        deep = deep["a"]
+
+
+_EVENT_NAMES = frozenset({"play_video", "é"})
+_TEXTS = st.sampled_from(
+    [
+        *("{}", '{"a": 1}', "[1", "NaN", "{", "[" * 900 + "]" * 900, '{"a":' * 801 + "1" + "}" * 801),
+        *("[" * 800 + "é" + "]" * 800, "input_a=1", "", "\0{}", "12", " 12 ", "é", "\ud800", "null", "-"),
+    ]
+)
+_VALUES = st.one_of(_JSON, _TEXTS, _TIMES)
+_MEMBERS = st.lists(
+    st.tuples(
+        st.sampled_from(["name", "event_type", "event", "data", "time", "timestamp", "x"]),
+        st.one_of(_VALUES, st.sampled_from(["play_video", "é", "page_close", "2024-05-01T10:00:00+00:00"])),
+    ),
+    max_size=7,
+)
+
+
+@st.composite
+def bodies(draw: st.DrawFn) -> bytes:
+    """JSON of events and of what is near to them: repeated keys, keys in any order, and damages too."""
+    if draw(st.booleans()):
+        members: list[tuple[str, Any]] = [
+            ("name", draw(st.sampled_from(["play_video", "é", "page_close", "", 1]))),
+            ("event", draw(_VALUES)),
+            (draw(st.sampled_from(["time", "timestamp"])), draw(_TIMES)),
+        ]
+        members += draw(_MEMBERS)[:1]
+    else:
+        members = draw(_MEMBERS)
+    text = "{" + ", ".join(f"{json.dumps(key)}: {json.dumps(value)}" for key, value in members) + "}"
+    return text.encode()[: draw(st.one_of(st.none(), st.integers(0, 40)))]
+
+
+@given(st.one_of(bodies(), st.binary(max_size=30), _TEXTS.map(lambda text: text.encode(errors="replace"))))
+@settings(max_examples=3000, deadline=None)
+def test_usual_events_are_read_alike_and_as_the_exact_reader_reads_them(body: bytes) -> None:
+    in_c = native.usual_event(body, _EVENT_NAMES, orjson.loads)
+    in_python = events._usual_event(body, _EVENT_NAMES, orjson.loads)
+    assert repr(in_c) == repr(in_python)  # 1 is not 1.0 nor True, and 0.0 is not -0.0
+    if in_c is None:
+        return
+    event = events.parse_event(body, exactly=False)
+    if isinstance(in_c, str):
+        assert in_c == event["name"] not in _EVENT_NAMES
+    else:
+        assert repr(in_c) == repr((event, events.event_time(event)[0]))
+
+
+def test_what_the_parser_raises_is_passed_on_unless_it_is_about_the_text() -> None:
+    def raising(error: BaseException) -> Any:
+        def loads(text: bytes | str) -> Any:
+            raise error
+
+        return native.usual_event(b'{"name": "play_video", "event": "{}"}', _EVENT_NAMES, loads)
+
+    assert raising(ValueError()) is None
+    assert raising(orjson.JSONDecodeError("", "", 0)) is None
+    for error in (MemoryError(), KeyboardInterrupt()):
+        with pytest.raises(type(error)):
+            raising(error)
+
+
+@given(
+    st.binary(min_size=16, max_size=16),
+    st.binary(max_size=80),
+    st.datetimes(events.datetime(1970, 1, 1), events.datetime(2105, 12, 31)),
+    st.booleans(),
+    st.lists(st.binary(max_size=90), max_size=8),
+)
+@settings(deadline=None)
+def test_statements_are_put_together_alike(
+    namespace: bytes, actor: bytes, at: events.datetime, whole: bool, rest: list[bytes]
+) -> None:
+    text = f"{at:%Y-%m-%dT%H:%M:%S}{'' if whole and at.microsecond % 2 else f'.{at.microsecond:06}'}+00:00"
+    text = f"{at:%Y-%m-%dT%H:%M:%S}.000000+00:00" if whole and not at.microsecond % 2 else text
+    moment = native.canonical_micros(text)
+    assert moment is not None
+    pieces = (namespace, b"name" + actor, text, moment, actor, b"verb", tuple(rest), "http://verb")
+    found = native.assembled(built.BuiltStatement, *pieces)
+    assert found == built._assembled(built.BuiltStatement, *pieces)
+    assert type(found) is built.BuiltStatement
 
 
 def test_wrong_arguments_are_errors_and_not_crashes() -> None:
+    untyped: Any = native
     starts, data = (b'{"name":',), b'{"name": "x", "event_type": "x"}\n'
     for arguments in (
         (data, -1, starts, KNOWN, lines.Line, 1),
@@ -195,9 +333,43 @@ def test_wrong_arguments_are_errors_and_not_crashes() -> None:
         ("text", 0, starts, KNOWN, lines.Line, 1),
     ):
         with pytest.raises((TypeError, ValueError)):
-            native.scan(*arguments)  # type: ignore[arg-type]
-    assert native.scan(data, len(data), starts, KNOWN, lines.Line, 1) == ([], len(data), 0)
-    assert native.scan(data, 0, starts, KNOWN, lines.Line, 0) == ([], 0, 0)
+            untyped.scan(*arguments)
+    assert untyped.scan(data, len(data), starts, KNOWN, lines.Line, 1) == ([], len(data), 0)
+    assert untyped.scan(data, 0, starts, KNOWN, lines.Line, 0) == ([], 0, 0)
+    for values in (
+        (b"{}", _EVENT_NAMES),
+        ("{}", _EVENT_NAMES, orjson.loads),
+        (b"{}", ["play_video"], orjson.loads),
+        (b"{}", _EVENT_NAMES, None),
+    ):
+        with pytest.raises(TypeError):
+            untyped.usual_event(*values)
+    good = (
+        built.BuiltStatement,
+        b"n",
+        b"a",
+        "2024-05-01T10:00:00+00:00",
+        0,
+        b"b",
+        b"v",
+        (b"c",),
+        "http://verb",
+    )
+    assert untyped.assembled(*good)
+    for number, wrong in enumerate(
+        (list, "n", None, b"2024-05-01T10:00:00+00:00", 0.5, "b", "v", (b"c",) * 9)
+    ):
+        with pytest.raises(TypeError):
+            untyped.assembled(*good[:number], wrong, *good[number + 1 :])
+    with pytest.raises(ValueError, match="canonical"):
+        untyped.assembled(*good[:3], "2024", *good[4:])
+    with pytest.raises(TypeError):
+        untyped.assembled(*good[:3], "é" * 25, *good[4:])
+    with pytest.raises(TypeError):
+        untyped.assembled(*good[:7], ("text",), good[8])
+    for function in (untyped.found, untyped.absent):
+        with pytest.raises(TypeError):
+            function([], "name")
 
 
 def test_nothing_is_leaked() -> None:
@@ -208,7 +380,26 @@ def test_nothing_is_leaked() -> None:
         list(lines.unwrap(data, passes_over=names.PassedOver(KNOWN)))
         native.may_be_in(data, KNOWN)
         native.statement_id(b"n" * 16, data)
-        native.add_row(bytearray(), b"i" * 16, 2**40, data, b"f", 2**40, 7)
+        moment = 2**40
+        statement = native.assembled(
+            built.BuiltStatement,
+            *(b"n" * 16, b"a", "2024-05-01T10:00:00+00:00", moment, b"b", b"v", (data,) * 8, "http://verb"),
+        )
+        native.add_statements(bytearray(), [statement] * 3, 0, 2**41, b"f", 2**40, [])
+        for error in ([statement, None], [(b"i" * 16, 5, "text", "verb")]):
+            with suppress(TypeError):
+                native.add_statements(bytearray(), error, 0, 2**41, b"f", 2**40, [])  # type: ignore[arg-type]
+        event = b'{"name": "%b", "event": "%b", "time": "%b", "b": {"c": {"user_id": 7}}}'
+        for name, nested, time in (
+            (b"play_video", rb"{\"a\": [1]}", b"2024-05-01T10:00:00+00:00"),
+            (b"play_video", b"{", b"2024-05-01T10:00:00+00:00"),
+            (b"play_video", b"a=b", b"yesterday"),
+            (b"page_close", b"", b""),
+        ):
+            found = native.usual_event(event % (name, nested, time), _EVENT_NAMES, orjson.loads)
+            if isinstance(found, tuple):
+                native.found(found[0], "user_id")
+                native.absent(found[0], frozenset({"x"}))
         native.canonical_micros("2024-05-01T10:00:00.123456+00:00")
 
     once()

@@ -29,10 +29,16 @@ def test_statements_ids_and_reasons_are_stocks(actor_type: str, stride: int, at_
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("actor_type", "lines"), [("external_id", 5_000), ("mbox_sha1sum", 1_000)])
-def test_lines_with_several_oddities_at_once_become_the_same(actor_type: str, lines: int) -> None:
+@pytest.mark.parametrize(
+    ("actor_type", "lines", "compiled"),
+    [("external_id", 5_000, True), ("external_id", 5_000, False), ("mbox_sha1sum", 1_000, True)],
+)
+def test_lines_with_several_oddities_at_once_become_the_same(
+    actor_type: str, lines: int, compiled: bool
+) -> None:
     # The whole way of a load, names that are passed over and the quick parse included, from the bytes of a line.
-    found = compared("compare_lines", actor_type, str(lines), "7")
+    found = compared("compare_lines", actor_type, str(lines), "7", compiled=compiled)
+    assert found["compiled"] == compiled
     assert found["different"] == found["accounts"] == found["off"] == []
     assert found["lines"] == lines
     assert found["lines"] / 2 < found["built"] < found["lines"] * 4 / 5

@@ -8,6 +8,7 @@ import os
 import signal
 import threading
 import time
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -110,21 +111,29 @@ def test_the_last_line_of_a_log_that_was_once_live_is_not_forgotten(site: Site) 
     assert site.load("2024-06").ids > 0
 
 
-def test_a_worker_that_is_killed_is_a_clear_error_and_the_load_goes_on_later(site: Site) -> None:
+def _workers() -> list[psutil.Process]:
+    """This process's workers; the first forks the others."""
+    found = []
+    for child in psutil.Process().children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            if "spawn_main" in " ".join(child.cmdline()):
+                found.append(child)
+    return sorted(found, key=lambda one: (one.create_time(), one.pid))
+
+
+@pytest.mark.parametrize("which", [0, -1], ids=["the first", "one that was forked"])
+def test_a_worker_that_is_killed_is_a_clear_error_and_the_load_goes_on_later(site: Site, which: int) -> None:
     site.write_samples(SampleSpec(lines=150_000), files=6, compression="none")
     site.warehouse()
-    killed: list[int] = []
+    workers: list[psutil.Process] = []
 
     def kill_a_worker() -> None:
         deadline = time.monotonic() + 60
         staged = "SELECT sum(rows) FROM system.parts WHERE active AND table LIKE 'staging_%'"
-        while not killed and time.monotonic() < deadline:
-            if int(site.sql(staged)) > 0:
-                for child in psutil.Process().children(recursive=True):
-                    if "spawn_main" in " ".join(child.cmdline()):
-                        os.kill(child.pid, signal.SIGKILL)
-                        killed.append(child.pid)
-                        return
+        while not workers and time.monotonic() < deadline:
+            if int(site.sql(staged)) > 0 and len(found := _workers()) > 1:
+                found[which].send_signal(signal.SIGKILL)
+                workers.extend(found)
             time.sleep(0.01)
 
     hunter = threading.Thread(target=kill_a_worker)
@@ -132,6 +141,8 @@ def test_a_worker_that_is_killed_is_a_clear_error_and_the_load_goes_on_later(sit
     with pytest.raises(AspectsError, match="a worker process was killed"):
         site.load(MONTH)
     hunter.join()
+    _, left = psutil.wait_procs(workers, timeout=20)
+    assert not left
     assert site.rows() == b""
     result = site.load(MONTH)
     assert result.statements is not None

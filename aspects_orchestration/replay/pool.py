@@ -1,4 +1,4 @@
-"""Worker processes of a load: started by spawn, sent little work at a time, gone when the run goes."""
+"""Worker processes of a load: one spawned, the others forked from it, sent little work at a time, gone with the run."""
 
 from __future__ import annotations
 
@@ -19,13 +19,14 @@ from aspects_orchestration.xapi.worker import Ended, Failed, Loaded, Taken, Work
 
 #: What each worker has been sent at most: enough to keep it busy, little enough to bound memory.
 _SENT_AHEAD = 2
+#: How long a process may take to end, and the workers that it has forked with it, before it is killed.
+_ENDS_WITHIN_S = 5.0
 
 
 @dataclass
-class _Process:
-    """One worker: its process, the way to it, and how much it has been sent and has not taken yet."""
+class _Worker:
+    """One worker: the way to it, and how much it has been sent and has not taken yet."""
 
-    process: SpawnProcess
     connection: Connection
     ahead: int = 0
     ended: bool = False
@@ -40,20 +41,29 @@ class WorkerPool:
     """
 
     def __init__(self, setup: WorkerSetup, workers: int) -> None:
-        # Spawn: a fork would copy the threads' locks of whoever runs us, in whatever state they are.
+        # Spawn: a fork would copy the threads' locks of whoever runs us, in whatever state they are. Others are forked
+        # from the spawned one, which has no threads yet, when the transformers are up: that takes most of a second. A
+        # fork is not safe everywhere but on Linux.
+        together = workers if sys.platform == "linux" else 1
         context = multiprocessing.get_context("spawn")
-        self._workers: list[_Process] = []
+        self._workers: list[_Worker] = []
+        self._processes: list[SpawnProcess] = []
         try:
             with _no_main_module():
-                for number in range(workers):
-                    ours, theirs = context.Pipe()
+                for first in range(0, workers, together):
+                    pipes = [context.Pipe() for _ in range(together)]
                     process = context.Process(
-                        target=worker.run, args=(setup, theirs), name=f"transform-{number}", daemon=True
+                        target=worker.run,
+                        args=(setup, [theirs for _, theirs in pipes]),
+                        name=f"transform-{first}",
+                        daemon=True,
                     )
                     process.start()
-                    # Closed here, so that the end of the worker is the end of the connection.
-                    theirs.close()
-                    self._workers.append(_Process(process, ours))
+                    self._processes.append(process)
+                    for ours, theirs in pipes:
+                        # Closed here, so that the end of the worker is the end of the connection.
+                        theirs.close()
+                        self._workers.append(_Worker(ours))
         except BaseException:
             self._kill()
             raise
@@ -69,7 +79,8 @@ class WorkerPool:
             self._kill()
         for one in self._workers:
             one.connection.close()
-            one.process.join()
+        for process in self._processes:
+            process.join()
 
     def work(
         self, next_work: Callable[[], Work | None], *, beat_s: float = 1.0
@@ -129,12 +140,15 @@ class WorkerPool:
             yield said
 
     def _kill(self) -> None:
-        for one in self._workers:
-            with suppress(ProcessLookupError):
-                one.process.kill()
+        for process in self._processes:
+            process.terminate()
+        for process in self._processes:
+            # One that is stopped, or waits for a disk, does not hear.
+            process.join(_ENDS_WITHIN_S)
+            process.kill()
 
 
-def _post(one: _Process, work: Work | None) -> None:
+def _post(one: _Worker, work: Work | None) -> None:
     try:
         one.connection.send(work)
     except OSError:

@@ -129,6 +129,49 @@ def _canonical_micros(text: object) -> int | None:
 canonical_micros = _canonical_micros if native is None else native.canonical_micros
 
 
+def _usual_event(  # noqa: PLR0911  a way out for each thing that is not usual
+    body: bytes, names: frozenset[str], loads: Callable[[bytes | str], Any]
+) -> tuple[Event, int] | str | None:
+    """An event and its moment at once, where there is nothing unusual about it: as `parse_event` and `event_time`.
+
+    Args:
+        body: the JSON text.
+        names: of the events that are wanted.
+        loads: `orjson.loads`.
+
+    Returns:
+        The event, and microseconds from 1970-01-01 UTC; its name alone if that is not among the names; None if it takes
+        the other two to tell, whatever they find.
+    """
+    if len(body) >= 2 * _MOST_LEVELS and openings(body) > _MOST_LEVELS:
+        return None
+    try:
+        event = loads(body)
+        if event.__class__ is not dict or "event" not in event:
+            return None
+        data = event["event"]
+        if data.__class__ is str and data[:1] in _JSON_STARTS:
+            text = data.encode()
+            if len(text) >= 2 * _MOST_LEVELS and openings(text) > _MOST_LEVELS:
+                return None
+            data = loads(data)
+    except ValueError:  # what this parser does not read, others may
+        return None
+    event["data"] = data
+    name = event.get("name")
+    if name.__class__ is not str or not name:
+        return None
+    if name not in names:
+        return str(name)
+    if "timestamp" not in event and "time" in event:
+        event["timestamp"] = event["time"]
+    moment = canonical_micros(event.get("timestamp"))
+    return None if moment is None else (event, moment)
+
+
+usual_event = _usual_event if native is None else native.usual_event
+
+
 def statement_micros(timestamp: str) -> int:
     """The moment of a statement's `timestamp` in microseconds from 1970-01-01 UTC."""
     return _utc_micros(datetime.fromisoformat(timestamp))

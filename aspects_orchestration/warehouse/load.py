@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 
 from aspects_orchestration.native import native
 from aspects_orchestration.warehouse.answers import with_retries
 from aspects_orchestration.warehouse.client import Warehouse, encoded_length
 
 STAGING_COLUMNS = ("event_id", "emission_time", "event", "file", "byte_offset", "number")
+
+#: Its id (16 bytes in network order), its moment (microseconds since 1970-01-01 UTC), its JSON text, its verb's id.
+_Statement = tuple[bytes, int, bytes, str]
 
 _TIME = struct.Struct("<q").pack
 _PLACE = struct.Struct("<QH").pack
@@ -25,19 +29,27 @@ class StagedRows:
         self.data = bytearray()
 
     def add(
-        self, identity: bytes, emission_micros: int, event: bytes, file: bytes, byte_offset: int, number: int
-    ) -> None:
-        """Add a statement.
+        self,
+        statements: Sequence[_Statement],
+        first: int,
+        end: int,
+        file: bytes,
+        byte_offset: int,
+        verbs: list[str],
+    ) -> int:
+        """Add the statements of a line that are of a stretch of time.
 
         Args:
-            identity: its id: the 16 bytes of the UUID in network order.
-            emission_micros: its time in microseconds since 1970-01-01 UTC.
-            event: the whole statement as JSON text, UTF-8.
+            statements: all of the line; their number in it goes into the row.
+            first, end: the stretch, in microseconds since 1970-01-01 UTC; the end is not in it.
             file: `encoded_text` of the source file's URI.
             byte_offset: of the source line in the decompressed file.
-            number: of this statement among those of its line, from 0.
+            verbs: the ids of the verbs of those that are added are appended to it.
+
+        Returns:
+            How many are not of that time.
         """
-        add_row(self.data, identity, emission_micros, event, file, byte_offset, number)
+        return add_statements(self.data, statements, first, end, file, byte_offset, verbs)
 
     def take(self, others: StagedRows) -> None:
         """Add all rows of others, which are left empty."""
@@ -57,20 +69,27 @@ def stage(warehouse: Warehouse, database: str, table: str, rows: StagedRows, *, 
         with_retries(lambda: warehouse.insert_rows(database, table, STAGING_COLUMNS, rows.data, token=token))
 
 
-def _add_row(
+def _add_statements(
     rows: bytearray,
-    identity: bytes,
-    emission_micros: int,
-    event: bytes,
+    statements: Sequence[_Statement],
+    first: int,
+    end: int,
     file: bytes,
     byte_offset: int,
-    number: int,
-) -> None:
-    # A UUID is two little-endian 64-bit halves, the high one first.
-    rows += identity[7::-1] + identity[:7:-1] + _TIME(emission_micros) + encoded_length(len(event))
-    rows += event
-    rows += file
-    rows += _PLACE(byte_offset, number)
+    verbs: list[str],
+) -> int:
+    outside = 0
+    for number, (identity, emission_micros, event, verb) in enumerate(statements):
+        if not first <= emission_micros < end:
+            outside += 1
+            continue
+        # A UUID is two little-endian 64-bit halves, the high one first.
+        rows += identity[7::-1] + identity[:7:-1] + _TIME(emission_micros) + encoded_length(len(event))
+        rows += event
+        rows += file
+        rows += _PLACE(byte_offset, number)
+        verbs.append(verb)
+    return outside
 
 
-add_row = _add_row if native is None else native.add_row
+add_statements = _add_statements if native is None else native.add_statements

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 import uuid
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
+from aspects_orchestration.native import native
 from aspects_orchestration.tracking.events import statement_micros
 from aspects_orchestration.xapi.erb import UntransformableError
+from aspects_orchestration.xapi.statement_id import statement_id
+
+_SECOND: Final = 1_000_000
 
 
 class BuiltStatement(NamedTuple):
@@ -29,6 +33,41 @@ class BuiltStatement(NamedTuple):
     def event_id(self) -> str:
         """Its id, as text with hyphens."""
         return str(uuid.UUID(bytes=self.identity))
+
+
+def _assembled(
+    statement_class: type[BuiltStatement],
+    namespace: bytes,
+    actor_name: bytes,
+    timestamp: str,
+    emission_micros: int,
+    actor: bytes,
+    verb: bytes,
+    rest: tuple[bytes, ...],
+    verb_id: str,
+) -> BuiltStatement:
+    """A statement out of the pieces of its JSON text.
+
+    Args:
+        statement_class: `BuiltStatement`.
+        namespace: of its id (16 bytes).
+        actor_name: its id's name, up to the time.
+        timestamp: its time, in the form that `canonical_micros` takes.
+        emission_micros: the same in microseconds since 1970-01-01 UTC.
+        actor: from behind its id up to the verb.
+        verb: up to the time.
+        rest: what comes behind the time, in pieces.
+        verb_id: its verb's id.
+    """
+    time = timestamp.encode()
+    identity, text = statement_id(namespace, actor_name + time)
+    # The statement repeats a canonical text, without a fraction of zero.
+    shown = time if emission_micros % _SECOND else time[:19] + b"+00:00"
+    event = b"".join((b'{"id":"', text, actor, verb, shown, b'",', *rest))
+    return statement_class(identity, emission_micros, event, verb_id)
+
+
+assembled = _assembled if native is None else native.assembled
 
 
 def built(statement: dict[str, Any]) -> BuiltStatement:

@@ -8,9 +8,17 @@ from functools import cached_property
 from itertools import islice
 from typing import NamedTuple, Protocol
 
+import orjson
+
 from aspects_orchestration.tracking.account import LineAccount
 from aspects_orchestration.tracking.catalog import hour_of
-from aspects_orchestration.tracking.events import Event, UnreadableEventError, event_time, parse_event
+from aspects_orchestration.tracking.events import (
+    Event,
+    UnreadableEventError,
+    event_time,
+    parse_event,
+    usual_event,
+)
 from aspects_orchestration.tracking.lines import SKIP_REASONS, Line, unwrap, why_unreadable
 from aspects_orchestration.tracking.names import KnownNames, PassedOver
 from aspects_orchestration.tracking.quarantine import (
@@ -182,12 +190,7 @@ class ChunkTransformer:
                 found.account.skipped["no_statement"] += 1
                 continue
             with_statements += 1
-            for number, (identity, emission_micros, body, verb) in enumerate(statements):
-                if first <= emission_micros < end:
-                    verbs.append(verb)
-                    add(identity, emission_micros, body, file, place, number)
-                else:
-                    outside += 1
+            outside += add(statements, first, end, file, place, verbs)
         account = found.account
         account.with_statements += with_statements
         account.statements += len(verbs)
@@ -200,7 +203,7 @@ class ChunkTransformer:
         names, known, first, end = self._transformer.names, self._known, self._first, self._end
         lines_read, moments = 0, list[int]()
         passed = None if known is None else known.passing()
-        start, from_quarantine, exactly = chunk.byte_offset, chunk.from_quarantine, not self._engine.quick
+        start, from_quarantine, quick = chunk.byte_offset, chunk.from_quarantine, self._engine.quick
         for line in self._lines(chunk, passed):
             body, lines = line.body, line.source_lines
             lines_read += lines
@@ -212,25 +215,20 @@ class ChunkTransformer:
                 if lines > 1:
                     skipped["continued"] += lines - 1
                 continue
-            try:
-                if body is None:
-                    raise UnreadableEventError(line.reason or "unreadable")
-                event = parse_event(body, exactly=exactly)
-            except UnreadableEventError as failure:
-                _unreadable(found, chunk, failure.reason, line)
-                continue
-            # A line in pieces (Docker, CRI) is one event: the further pieces have no event of their own.
-            if lines > 1:
-                skipped["continued"] += lines - 1
-            if event["name"] not in names:
-                skipped[self._why_not(event["name"])] += 1
-                continue
-            try:
-                moment, assumed = event_time(event)
-            except UnreadableEventError as failure:
-                account.undated += 1
-                _quarantine(found, chunk, failure.reason, line, "")
-                continue
+            assumed = False
+            usual = usual_event(body, names, orjson.loads) if quick and body is not None else None
+            if usual is None:
+                dated = self._dated(line, chunk, found)
+                if dated is None:
+                    continue
+                event, moment, assumed = dated
+            else:
+                if lines > 1:
+                    skipped["continued"] += lines - 1
+                if isinstance(usual, str):
+                    skipped[self._why_not(usual)] += 1
+                    continue
+                event, moment = usual
             moments.append(moment)
             if not first <= moment < end:
                 skipped["outside_window"] += 1
@@ -243,6 +241,29 @@ class ChunkTransformer:
         account.hours.update(map(hour_of, moments))
         for moment in (min(moments), max(moments)) if moments else ():
             account.saw(moment)
+
+    def _dated(self, line: _AnyLine, chunk: WorkChunk, found: Transformed) -> tuple[Event, int, bool] | None:
+        """An event that has a transformer, its moment, and whether UTC was assumed; any other line is accounted for."""
+        account, body = found.account, line.body
+        try:
+            if body is None:
+                raise UnreadableEventError(line.reason or "unreadable")
+            event = parse_event(body, exactly=not self._engine.quick)
+        except UnreadableEventError as failure:
+            _unreadable(found, chunk, failure.reason, line)
+            return None
+        # A line in pieces (Docker, CRI) is one event: the further pieces have no event of their own.
+        if line.source_lines > 1:
+            account.skipped["continued"] += line.source_lines - 1
+        if event["name"] not in self._transformer.names:
+            account.skipped[self._why_not(event["name"])] += 1
+            return None
+        try:
+            return event, *event_time(event)
+        except UnreadableEventError as failure:
+            account.undated += 1
+            _quarantine(found, chunk, failure.reason, line, "")
+            return None
 
     def _why_not(self, name: str) -> str:
         return "not_whitelisted" if name in self._transformer.registered else "no_transformer"

@@ -20,14 +20,13 @@ import threading
 import time
 import traceback
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
-from multiprocessing.process import BaseProcess
 from pathlib import PurePath
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from aspects_orchestration.errors import AspectsError
 from aspects_orchestration.tracking.account import LineAccount
@@ -177,28 +176,46 @@ class Ended:
 Said = Loaded | Taken | Failed | Ended
 
 
+@dataclass(frozen=True)
+class Booted:
+    """What takes a worker most of a second to start, and may be forked: nothing of it is open or running."""
+
+    transformer: erb.Transformer
+    engine: Engine
+
+    @classmethod
+    def of(cls, setup: WorkerSetup) -> Booted:
+        """Start it."""
+        transformer = erb.boot(lms_root_url=setup.lms_root_url, actor_type=setup.actor_type)
+        if setup.engine == "stock":
+            return cls(transformer, StockEngine(transformer))
+        from aspects_orchestration.xapi.fast.engine import FastEngine
+
+        return cls(transformer, FastEngine(transformer, lms_root_url=setup.lms_root_url))
+
+
 class Worker:
     """One process's transformer, connections and caches.
 
     Args:
         setup: what it needs to know.
+        booted: in this process, or in the one that it was forked from.
         say: takes what is to be said; called from two threads, one at a time.
     """
 
-    def __init__(self, setup: WorkerSetup, say: Callable[[Said], None]) -> None:
+    def __init__(self, setup: WorkerSetup, booted: Booted, say: Callable[[Said], None]) -> None:
         self._setup = setup
         self._say = say
-        transformer = erb.boot(lms_root_url=setup.lms_root_url, actor_type=setup.actor_type)
+        self._engine = booted.engine
         self._warehouse = Warehouse(setup.address, run_id=setup.run_id, cluster=setup.cluster)
         identities, courses = setup.site.open(self._warehouse)
-        self._engine = _engine(transformer, setup)
         self._transform = ChunkTransformer(
             setup,
-            transformer=transformer,
-            engine=self._engine,
+            transformer=booted.transformer,
+            engine=booted.engine,
             identities=identities,
             courses=courses,
-            known=KnownNames(transformer.registered) if setup.engine == "fast" else None,
+            known=KnownNames(booted.transformer.registered) if setup.engine == "fast" else None,
         ).transform
         self._staging = _Staging(setup, self._warehouse, say)
         self._stores: dict[str, LogStore] = {}
@@ -345,48 +362,103 @@ class _Staging:
             self._say(one)
 
 
-def _engine(transformer: erb.Transformer, setup: WorkerSetup) -> Engine:
-    if setup.engine == "stock":
-        return StockEngine(transformer)
-    from aspects_orchestration.xapi.fast.engine import FastEngine
-
-    return FastEngine(transformer, lms_root_url=setup.lms_root_url)
-
-
-def run(setup: WorkerSetup, connection: Connection) -> None:
-    """Be a worker: the main function of its process.
+def run(setup: WorkerSetup, connections: Sequence[Connection]) -> None:
+    """Be one worker, or several: the main function of a process, which forks the others as soon as it is up.
 
     Args:
-        setup: what it needs to know.
-        connection: `Work` comes in, None at the end; `Said` goes out.
+        setup: what they need to know.
+        connections: of each worker one: `Work` comes in, None at the end; `Said` goes out.
     """
-    _end_with_parent()
+    # Ctrl-C goes to the whole process group: the parent decides.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    _die_with_parent()
+    parent = multiprocessing.parent_process()
+    forked: list[int] = []
+    say = _saying(connections[0])
+    with _failures_said(say):
+        booted = Booted.of(setup)
+        # A chunk makes some hundred thousand objects and hardly a cycle among them: looking for cycles all the time
+        # costs a quarter of the work. They are looked for between chunks. Frozen, what is there stays shared, too.
+        gc.collect()
+        gc.freeze()
+        gc.disable()
+        for own in connections[1:]:
+            # No thread runs yet, and nothing is open but the connections to whoever started this.
+            first = os.getpid()
+            pid = os.fork()
+            if not pid:
+                _be_forked(setup, booted, first, own, connections)
+            forked.append(pid)
+            own.close()
+        if forked:
+            signal.signal(signal.SIGTERM, lambda *_: _end_forked(forked))
+        _watch(parent.pid if parent is not None and parent.pid else os.getppid())
+        _work(setup, booted, connections[0], say)
+    # They end with this process: whoever has nothing to do any more waits for the others.
+    for pid in forked:
+        os.waitpid(pid, 0)
+
+
+def _be_forked(
+    setup: WorkerSetup, booted: Booted, parent: int, own: Connection, connections: Sequence[Connection]
+) -> NoReturn:
+    try:
+        _die_with_parent()
+        for one in connections:
+            if one is not own and not one.closed:
+                one.close()
+        _watch(parent)
+        say = _saying(own)
+        with _failures_said(say):
+            _work(setup, booted, own, say)
+        os._exit(0)
+    finally:
+        os._exit(1)
+
+
+def _end_forked(forked: list[int]) -> NoReturn:
+    """End, told to by SIGTERM, and leave no process behind that only init could take away."""
+    for pid in forked:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    for pid in forked:
+        with suppress(ChildProcessError):
+            os.waitpid(pid, 0)
+    os._exit(1)
+
+
+def _work(setup: WorkerSetup, booted: Booted, connection: Connection, say: Callable[[Said], None]) -> None:
+    worker = Worker(setup, booted, say)
+    coming: queue.SimpleQueue[Work | None] = queue.SimpleQueue()
+    threading.Thread(target=_receive, args=(connection, coming), name="receive", daemon=True).start()
+    while True:
+        try:
+            work = coming.get(timeout=_IDLE_S)
+        except queue.Empty:
+            worker.rest()
+            continue
+        if work is None:
+            break
+        worker.take(work)
+    worker.finish()
+    say(Ended())
+
+
+def _saying(connection: Connection) -> Callable[[Said], None]:
     lock = threading.Lock()
 
     def say(said: Said) -> None:
         with lock:
             connection.send(said)
 
+    return say
+
+
+@contextmanager
+def _failures_said(say: Callable[[Said], None]) -> Iterator[None]:
     try:
-        worker = Worker(setup, say)
-        # A chunk makes some hundred thousand objects and hardly a cycle among them: looking for cycles all the time
-        # costs a quarter of the work. They are looked for between chunks.
-        gc.collect()
-        gc.freeze()
-        gc.disable()
-        coming: queue.SimpleQueue[Work | None] = queue.SimpleQueue()
-        threading.Thread(target=_receive, args=(connection, coming), name="receive", daemon=True).start()
-        while True:
-            try:
-                work = coming.get(timeout=_IDLE_S)
-            except queue.Empty:
-                worker.rest()
-                continue
-            if work is None:
-                break
-            worker.take(work)
-        worker.finish()
-        say(Ended())
+        yield
     except AspectsError as error:
         say(Failed(error))
     except Exception as error:
@@ -411,19 +483,18 @@ def _receive(connection: Connection, coming: queue.SimpleQueue[Work | None]) -> 
     coming.put(None)
 
 
-def _end_with_parent() -> None:
-    # Ctrl-C goes to the whole process group: the parent decides. If the parent is killed, so is the worker.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+def _die_with_parent() -> None:
     if sys.platform == "linux":
         with suppress(OSError, AttributeError):
             ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        # Killed before the line above, or on a system without it: waiting for work would never end.
-        threading.Thread(target=_end_after, args=(parent,), name="end with parent", daemon=True).start()
 
 
-def _end_after(parent: BaseProcess) -> None:
-    parent.join()
-    os._exit(1)
+def _watch(parent: int) -> None:
+    """End when the parent does, although it was killed before `_die_with_parent`, or the system has no such thing."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, name="end with parent", daemon=True).start()

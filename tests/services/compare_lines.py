@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from aspects_orchestration.native import native
 from aspects_orchestration.tracking.events import Event
 from aspects_orchestration.tracking.names import KnownNames
 from aspects_orchestration.tracking.stores import S3Options
@@ -131,6 +132,7 @@ def main() -> None:
         if not passed and fast.account != theirs.account:
             accounts.append(f"{seed} {part}: {fast.account} is not {theirs.account}")
     result = {
+        "compiled": native is not None,
         "lines": lines,
         "statements": statements,
         "built": engine.built,

@@ -8,6 +8,8 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 import orjson
 
+from aspects_orchestration.native import native
+
 Event = dict[str, Any]
 #: The statement's object and result, and what comes behind the extensions that all contexts have.
 Body = tuple[bytes, bytes]
@@ -86,7 +88,7 @@ def given(data: Any, name: str) -> Any:
     return value if value or value == 0 else None
 
 
-def found(event: Event, name: str) -> Any:
+def _found(event: Event, name: str) -> Any:
     """The transformers' search for a name: at the top, else in the first nested object that has a value for it."""
     if name in event:
         value = event[name]
@@ -109,6 +111,9 @@ def _found_below(place: Event, name: str) -> Any:
     return None
 
 
+found = _found if native is None else native.found
+
+
 def leads_to(data: Any, event: Event, names: frozenset[str]) -> bool:
     """Whether the transformers' search for each of these names comes to `data` before it finds one."""
     if not event.keys().isdisjoint(names):
@@ -122,14 +127,17 @@ def leads_to(data: Any, event: Event, names: frozenset[str]) -> bool:
     return False
 
 
-def absent(place: Event, names: frozenset[str]) -> bool:
+def _absent(place: Event, names: frozenset[str]) -> bool:
     """Whether none of these names stands in an object, or in an object inside of it."""
     if not place.keys().isdisjoint(names):
         return False
     for inner in place.values():  # noqa: SIM110  a generator costs as much as the whole search
-        if inner.__class__ is dict and inner and not absent(inner, names):
+        if inner.__class__ is dict and inner and not _absent(inner, names):
             return False
     return True
+
+
+absent = _absent if native is None else native.absent
 
 
 def text(value: Any) -> str:

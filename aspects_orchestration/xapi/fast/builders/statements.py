@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from aspects_orchestration.errors import AspectsError
+from aspects_orchestration.native import native
 from aspects_orchestration.tracking.events import canonical_micros
-from aspects_orchestration.xapi.built import BuiltStatement
+from aspects_orchestration.xapi.built import BuiltStatement, assembled
 from aspects_orchestration.xapi.erb import Transformer, UntransformableError
 from aspects_orchestration.xapi.fast.builders.common import (
+    Build,
     Event,
     Kept,
     Kind,
@@ -31,15 +33,21 @@ from aspects_orchestration.xapi.statement_id import statement_id
 
 #: The namespace in event-routing-backends' `get_uuid5`; it may never change there.
 _BASE: Final = uuid.UUID("6ba7b810-9dad-11d1-80b4-00c04fd430c8").bytes
-_SECOND: Final = 1_000_000
-_tuple = tuple.__new__
+
+
+_Usual = tuple[Build, bool, bytes, bytes, str]
 
 
 @dataclass(frozen=True)
 class _Plan:
-    """A kind of event with its verb, which is the same in all of its statements."""
+    """A kind of event with its verb, which is the same in all of its statements.
+
+    Attributes:
+        usual: what `native.usual_statement` needs of it; None where the statement around a body is no usual one.
+    """
 
     kind: Kind
+    usual: _Usual | None
     verb: bytes
     verb_id: str
     verb_text: str
@@ -86,6 +94,14 @@ class Builders:
             + dumps(f"event-routing-backends@{version}")
         )
         self._session = self._context + b"," + member(constants.XAPI_CONTEXT_SESSION_ID)
+        self._site = (
+            BuiltStatement,
+            self._context,
+            self._session,
+            self._actors,
+            self._courses,
+            dumps,
+        )
         self.names = frozenset(self._plans) | ({"problem_check"} if checks else frozenset())
 
     @classmethod
@@ -121,6 +137,10 @@ class Builders:
                 plan = self._checks[event["event_source"]]
                 if "event_source" in event["context"]:
                     return None
+            if plan.usual is not None:
+                built = native.usual_statement(self._site, plan.usual, event, moment)
+                if built is not None:
+                    return built
             return self._statements(event, moment, plan)
         except (AspectsError, UntransformableError):
             raise
@@ -136,9 +156,6 @@ class Builders:
         course_id = context["course_id"]
         if course_id.__class__ is not str or not course_id:
             raise UnknownShape
-        raw_time = timestamp.encode()
-        # The statement repeats a canonical text, without a fraction of zero.
-        time = raw_time if moment % _SECOND else raw_time[:19] + b"+00:00"
         if session:
             if session.__class__ is not str:
                 raise UnknownShape
@@ -155,7 +172,7 @@ class Builders:
             user = found(event, "user_id") or found(event, "username")
         if user.__class__ is not int and user.__class__ is not str:
             raise UnknownShape
-        actor, actor_text = self._actors.get(user) or self._actor(event, user)
+        actor, actor_name = self._actors.get(user) or self._actor(event, user)
         if kind.with_course:
             activities, course = self._courses.get(course_id) or self._course(event, course_id)
             if kind.grouping is not None:
@@ -163,28 +180,34 @@ class Builders:
                 activities = joined((b'},"contextActivities":{', grouping, b'"parent":', course, b"}}}"))
         else:
             activities, course = b"}}}", b""
-        name = actor_text + raw_time
-        identity, text = statement_id(plan.namespace, name)
-        statement = joined(
-            (b'{"id":"', text, actor, plan.verb, time, b'",', body, extensions, further, activities)
+        rest = (body, extensions, further, activities)
+        verb, verb_id = plan.verb, plan.verb_id
+        whole = assembled(
+            BuiltStatement, plan.namespace, actor_name, timestamp, moment, actor, verb, rest, verb_id
         )
-        built = [_tuple(BuiltStatement, (identity, moment, statement, plan.verb_id))]
-        if kind.questions is not None and (questions := kind.questions(data)) is not None:
-            reference = b'},"statement":{"objectType":"StatementRef","id":"%b"}' % text
-            around = b',"contextActivities":{"parent":[%b],"grouping":%b}}}' % (questions.problem, course)
-            rest = joined((extensions, further, reference, around))
-            for question, about in questions.bodies:
-                namespace = self._questions.get(question) or self._question(plan, question)
-                identity, text = statement_id(namespace, name)
-                answered = joined((b'{"id":"', text, actor, plan.verb, time, b'",', about, rest))
-                built.append(_tuple(BuiltStatement, (identity, moment, answered, plan.verb_id)))
+        if kind.questions is None or (questions := kind.questions(data)) is None:
+            return [whole]
+        reference = b'},"statement":{"objectType":"StatementRef","id":"%b"}' % whole.event_id.encode()
+        around = b',"contextActivities":{"parent":[%b],"grouping":%b}}}' % (questions.problem, course)
+        built = [whole]
+        for question, about in questions.bodies:
+            namespace = self._questions.get(question) or self._question(plan, question)
+            behind = (about, extensions, further, reference, around)
+            built.append(
+                assembled(
+                    BuiltStatement, namespace, actor_name, timestamp, moment, actor, verb, behind, verb_id
+                )
+            )
         return built
 
     def _plan(self, name: str, kind: Kind, source: str = "") -> _Plan:
         verb = self._registry[name]({"name": name, "event_source": source}).get_verb()
         shown = dumps(verb.as_version()) + b',"timestamp":"'
         text = verb.to_json()
-        return _Plan(kind, shown, verb.id, text, statement_id(_BASE, text.encode())[0])
+        namespace = statement_id(_BASE, text.encode())[0]
+        alone = kind.grouping is None and kind.questions is None
+        usual = (kind.build, kind.with_course, namespace, shown, verb.id) if native and alone else None
+        return _Plan(kind, usual, shown, verb.id, text, namespace)
 
     def _question(self, plan: _Plan, question: str) -> bytes:
         """The namespace of the ids of a question's statements."""
