@@ -377,12 +377,12 @@ def run(setup: WorkerSetup, connections: Sequence[Connection]) -> None:
     forked: list[int] = []
     say = _saying(connections[0])
     with _failures_said(say):
-        booted = Booted.of(setup)
         # A chunk makes some hundred thousand objects and hardly a cycle among them: looking for cycles all the time
-        # costs a quarter of the work. They are looked for between chunks. Frozen, what is there stays shared, too.
-        gc.collect()
-        gc.freeze()
+        # costs a quarter of the work. They are looked for between chunks.
         gc.disable()
+        booted = Booted.of(setup)
+        gc.collect()
+        gc.freeze()  # and what is there stays shared among those that are forked
         for own in connections[1:]:
             # No thread runs yet, and nothing is open but the connections to whoever started this.
             first = os.getpid()
