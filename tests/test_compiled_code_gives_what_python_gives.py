@@ -151,6 +151,12 @@ def test_names_of_every_length_are_hashed_alike(size: int) -> None:
     # The hash is made of blocks of 64 bytes; its padding is different at each length.
     name = bytes(number % 251 for number in range(size))
     assert native.statement_id(b"n" * 16, name) == statement_id._statement_id(b"n" * 16, name)
+    # As on a processor that cannot hash by itself.
+    assert native.use_sha_instructions(False) is False
+    try:
+        assert native.statement_id(b"n" * 16, name) == statement_id._statement_id(b"n" * 16, name)
+    finally:
+        native.use_sha_instructions(True)
 
 
 _STATEMENTS = st.lists(

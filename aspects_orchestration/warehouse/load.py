@@ -51,11 +51,6 @@ class StagedRows:
         """
         return add_statements(self.data, statements, first, end, file, byte_offset, verbs)
 
-    def take(self, others: StagedRows) -> None:
-        """Add all rows of others, which are left empty."""
-        self.data += others.data
-        others.data = bytearray()
-
 
 def stage(warehouse: Warehouse, database: str, table: str, rows: StagedRows, *, token: str) -> None:
     """Insert rows into a staging table; a broken connection is tried again under the same token.

@@ -65,10 +65,10 @@ class WorkChunk:
 
 @dataclass
 class Transformed:
-    """What became of a chunk: rows for staging, and the account of every line of it."""
+    """What became of a chunk: the account of every line of it, rows for staging, and lines for quarantine."""
 
     account: LineAccount
-    rows: StagedRows = field(default_factory=StagedRows)
+    rows: StagedRows
     bad: list[QuarantinedLine] = field(default_factory=list)
 
 
@@ -133,14 +133,18 @@ class ChunkTransformer:
         self._first = setup.window.start_micros
         self._end = setup.window.end_micros
 
-    def transform(self, chunk: WorkChunk) -> Transformed:
+    def transform(self, chunk: WorkChunk, rows: StagedRows) -> Transformed:
         """Transform a chunk; its bad lines are in quarantine when this returns.
+
+        Args:
+            chunk: whole lines.
+            rows: its statements are added to them; whatever this raises, some may have been.
 
         Raises:
             EnginesDifferError: of the events that are verified, some give other statements with the other engine.
             AccountError: the account does not add up.
         """
-        found = Transformed(LineAccount(bytes=len(chunk.data)))
+        found = Transformed(LineAccount(bytes=len(chunk.data)), rows)
         events = self._events(chunk, found)
         with erb.site(self._identities, self._courses):
             if self._identities.asks_for_many:

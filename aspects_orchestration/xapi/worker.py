@@ -281,7 +281,8 @@ class Worker:
             self._chunks += 1
             if self._chunks % _CHUNKS_A_COLLECTION == 0:
                 gc.collect()
-            found = self._transform(chunk)
+            # Rows of a chunk that fails are never staged: the load ends with it.
+            account = self._transform(chunk, self._staging.rows).account
         except AspectsError:
             raise
         except Exception as error:
@@ -297,22 +298,26 @@ class Worker:
             chunk.etag,
             chunk.byte_offset,
             len(chunk.data),
-            found.account,
+            account,
             counted_lines,
             chunk.stored_bytes,
             self._engine.off,
         )
-        self._staging.add(loaded, found.rows)
+        self._staging.add(loaded)
 
 
 class _Staging:
-    """Gathers the rows of chunks, and inserts them in a thread of its own, one insert at a time."""
+    """Gathers the rows of chunks, and inserts them in a thread of its own, one insert at a time.
+
+    Attributes:
+        rows: to which those of the next chunk are to be added.
+    """
 
     def __init__(self, setup: WorkerSetup, warehouse: Warehouse, say: Callable[[Said], None]) -> None:
         self._setup = setup
         self._warehouse = warehouse
         self._say = say
-        self._rows = StagedRows()
+        self.rows = StagedRows()
         self._waiting: list[Loaded] = []
         self._line_bytes = 0
         self._since = 0.0
@@ -322,14 +327,14 @@ class _Staging:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="insert")
         self._under_way: Future[None] | None = None
 
-    def add(self, loaded: Loaded, rows: StagedRows) -> None:
+    def add(self, loaded: Loaded) -> None:
+        """A chunk's rows are there."""
         if not self._waiting:
             self._since, self._line_bytes = time.monotonic(), 0
-        self._rows.take(rows)
         self._waiting.append(loaded)
         self._line_bytes += loaded.bytes
         if (
-            len(self._rows.data) >= _INSERT_BYTES
+            len(self.rows.data) >= _INSERT_BYTES
             or self._line_bytes >= _INSERT_LINE_BYTES
             or time.monotonic() - self._since > _INSERT_AFTER_S
         ):
@@ -341,8 +346,8 @@ class _Staging:
         if self._waiting:
             self._inserts += 1
             token = f"{self._token} {self._inserts}"
-            self._under_way = self._thread.submit(self._insert, self._rows, self._waiting, token)
-            self._rows, self._waiting = StagedRows(), []
+            self._under_way = self._thread.submit(self._insert, self.rows, self._waiting, token)
+            self.rows, self._waiting = StagedRows(), []
 
     def finish(self) -> None:
         self.send()

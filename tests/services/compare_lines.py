@@ -19,6 +19,7 @@ from aspects_orchestration.native import native
 from aspects_orchestration.tracking.events import Event
 from aspects_orchestration.tracking.names import KnownNames
 from aspects_orchestration.tracking.stores import S3Options
+from aspects_orchestration.warehouse.load import StagedRows
 from aspects_orchestration.window import Window
 from aspects_orchestration.xapi import erb
 from aspects_orchestration.xapi.built import BuiltStatement
@@ -102,7 +103,7 @@ def main() -> None:
     def transformed(by: Engine, known: KnownNames | None, data: bytes) -> Transformed:
         return ChunkTransformer(
             setup, transformer=transformer, engine=by, identities=people, courses=people, known=known
-        ).transform(WorkChunk(_FILE, "1", 0, data))
+        ).transform(WorkChunk(_FILE, "1", 0, data), StagedRows())
 
     events = as_they_come()
     different: list[str] = []
