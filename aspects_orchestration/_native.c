@@ -374,8 +374,6 @@ static int64_t canonical(PyObject *text)
     return (((days * 24 + hour) * 60 + minute) * 60 + second) * 1000000 + micros;
 }
 
-/* SHA-1 (FIPS 180-4), for the ids of statements, which RFC 4122 makes with it; not for anything secret. */
-
 PyDoc_STRVAR(canonical_micros_doc,
 "canonical_micros(text) -> int | None\n\n"
 "Microseconds from 1970-01-01 UTC to a time written as YYYY-MM-DDTHH:MM:SS[.ffffff]+00:00; None for any other text,\n"
@@ -485,6 +483,7 @@ end:
     return found != NULL ? found : Py_NewRef(Py_None);
 }
 
+/* SHA-1 (FIPS 180-4), for the ids of statements, which RFC 4122 makes with it; not for anything secret. */
 static inline uint32_t rotated(uint32_t value, int bits)
 {
     return value << bits | value >> (32 - bits);
