@@ -14,8 +14,8 @@ from multiprocessing.context import SpawnProcess
 from types import TracebackType
 
 from aspects_orchestration.errors import AspectsError
-from aspects_orchestration.xapi import worker
 from aspects_orchestration.xapi.worker import Ended, Failed, Loaded, Taken, Work, WorkerSetup
+from aspects_orchestration.xapi.worker_process import run
 
 #: What each worker has been sent at most: enough to keep it busy, little enough to bound memory.
 _SENT_AHEAD = 2
@@ -53,7 +53,7 @@ class WorkerPool:
                 for first in range(0, workers, together):
                     pipes = [context.Pipe() for _ in range(together)]
                     process = context.Process(
-                        target=worker.run,
+                        target=run,
                         args=(setup, [theirs for _, theirs in pipes]),
                         name=f"transform-{first}",
                         daemon=True,
