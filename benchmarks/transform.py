@@ -26,7 +26,7 @@ from typing import Any
 from aspects_orchestration.samples import SampleSpec, generate, site
 from aspects_orchestration.tracking.events import Event, event_time, parse_event
 from aspects_orchestration.warehouse.client import encoded_text
-from aspects_orchestration.warehouse.load import StagedRows
+from aspects_orchestration.warehouse.load import add_statements
 from aspects_orchestration.xapi import erb
 from aspects_orchestration.xapi.built import BuiltStatement, built
 from aspects_orchestration.xapi.fast import substrate
@@ -152,9 +152,9 @@ def fast_engine(transformer: erb.Transformer, spec: SampleSpec) -> Installed:
 
 def row_bytes(statements: list[BuiltStatement]) -> bytes:
     """What is sent to ClickHouse for an event."""
-    rows = StagedRows()
-    rows.add(statements, 0, sys.maxsize, _FILE, 0, [])
-    return bytes(rows.data)
+    rows = bytearray()
+    add_statements(rows, statements, 0, sys.maxsize, _FILE, 0, [])
+    return bytes(rows)
 
 
 def measure(

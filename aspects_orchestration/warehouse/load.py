@@ -18,50 +18,16 @@ _TIME = struct.Struct("<q").pack
 _PLACE = struct.Struct("<QH").pack
 
 
-class StagedRows:
-    """Rows for the staging table, encoded one after the other.
-
-    Attributes:
-        data: RowBinary, in the order of STAGING_COLUMNS.
-    """
-
-    def __init__(self) -> None:
-        self.data = bytearray()
-
-    def add(
-        self,
-        statements: Sequence[_Statement],
-        first: int,
-        end: int,
-        file: bytes,
-        byte_offset: int,
-        verbs: list[str],
-    ) -> int:
-        """Add the statements of a line that are of a stretch of time.
-
-        Args:
-            statements: all of the line; their number in it goes into the row.
-            first, end: the stretch, in microseconds since 1970-01-01 UTC; the end is not in it.
-            file: `encoded_text` of the source file's URI.
-            byte_offset: of the source line in the decompressed file.
-            verbs: the ids of the verbs of those that are added are appended to it.
-
-        Returns:
-            How many are not of that time.
-        """
-        return add_statements(self.data, statements, first, end, file, byte_offset, verbs)
-
-
-def stage(warehouse: Warehouse, database: str, table: str, rows: StagedRows, *, token: str) -> None:
+def stage(warehouse: Warehouse, database: str, table: str, rows: bytearray, *, token: str) -> None:
     """Insert rows into a staging table; a broken connection is tried again under the same token.
 
     Args:
         warehouse, database, table: where to.
-        rows: any number of them.
+        rows: any number of them, as `add_statements` appends them.
         token: of these rows and no others.
     """
-    if rows.data:
-        with_retries(lambda: warehouse.insert_rows(database, table, STAGING_COLUMNS, rows.data, token=token))
+    if rows:
+        with_retries(lambda: warehouse.insert_rows(database, table, STAGING_COLUMNS, rows, token=token))
 
 
 def _add_statements(
@@ -73,6 +39,19 @@ def _add_statements(
     byte_offset: int,
     verbs: list[str],
 ) -> int:
+    """Append those statements of a line that are of a stretch of time.
+
+    Args:
+        rows: RowBinary, in the order of STAGING_COLUMNS.
+        statements: all of the line; their number in it goes into the row.
+        first, end: the stretch, in microseconds since 1970-01-01 UTC; the end is not in it.
+        file: `encoded_text` of the source file's URI.
+        byte_offset: of the source line in the decompressed file.
+        verbs: the ids of the verbs of those that are added are appended to it.
+
+    Returns:
+        How many are not of that time.
+    """
     outside = 0
     for number, (identity, emission_micros, event, verb) in enumerate(statements):
         if not first <= emission_micros < end:

@@ -31,7 +31,7 @@ from aspects_orchestration.tracking.quarantine import (
 )
 from aspects_orchestration.tracking.stores import LogStore, S3Options, open_store
 from aspects_orchestration.warehouse.client import encoded_text
-from aspects_orchestration.warehouse.load import StagedRows
+from aspects_orchestration.warehouse.load import add_statements
 from aspects_orchestration.window import Window
 from aspects_orchestration.xapi import erb
 from aspects_orchestration.xapi.engine import Engine
@@ -68,7 +68,7 @@ class Transformed:
     """What became of a chunk: the account of every line of it, rows for staging, and lines for quarantine."""
 
     account: LineAccount
-    rows: StagedRows
+    rows: bytearray
     bad: list[QuarantinedLine] = field(default_factory=list)
 
 
@@ -133,7 +133,7 @@ class ChunkTransformer:
         self._first = setup.window.start_micros
         self._end = setup.window.end_micros
 
-    def transform(self, chunk: WorkChunk, rows: StagedRows) -> Transformed:
+    def transform(self, chunk: WorkChunk, rows: bytearray) -> Transformed:
         """Transform a chunk; its bad lines are in quarantine when this returns.
 
         Args:
@@ -173,7 +173,7 @@ class ChunkTransformer:
 
     def _statements(self, events: Iterable[_Dated], chunk: WorkChunk, found: Transformed) -> None:
         """Rows of the statements of events."""
-        engine, verifier, add = self._engine, self._verifier, found.rows.add
+        engine, verifier, rows = self._engine, self._verifier, found.rows
         verifies = self._setup.verify > 0
         first, end = self._first, self._end
         file = encoded_text(chunk.file)
@@ -194,7 +194,7 @@ class ChunkTransformer:
                 found.account.skipped["no_statement"] += 1
                 continue
             with_statements += 1
-            outside += add(statements, first, end, file, place, verbs)
+            outside += add_statements(rows, statements, first, end, file, place, verbs)
         account = found.account
         account.with_statements += with_statements
         account.statements += len(verbs)

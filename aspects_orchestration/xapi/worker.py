@@ -25,7 +25,7 @@ from aspects_orchestration.tracking.chunks import Chunk, line_ends, read_log
 from aspects_orchestration.tracking.names import KnownNames
 from aspects_orchestration.tracking.stores import LogFile, LogStore, S3Options, open_store
 from aspects_orchestration.warehouse.client import Warehouse
-from aspects_orchestration.warehouse.load import StagedRows, stage
+from aspects_orchestration.warehouse.load import stage
 from aspects_orchestration.window import Window
 from aspects_orchestration.xapi import erb
 from aspects_orchestration.xapi.engine import Engine, StockEngine
@@ -306,7 +306,7 @@ class _Staging:
         self._setup = setup
         self._warehouse = warehouse
         self._say = say
-        self.rows = StagedRows()
+        self.rows = bytearray()
         self._waiting: list[Loaded] = []
         self._line_bytes = 0
         self._since = 0.0
@@ -323,7 +323,7 @@ class _Staging:
         self._waiting.append(loaded)
         self._line_bytes += loaded.bytes
         if (
-            len(self.rows.data) >= _INSERT_BYTES
+            len(self.rows) >= _INSERT_BYTES
             or self._line_bytes >= _INSERT_LINE_BYTES
             or time.monotonic() - self._since > _INSERT_AFTER_S
         ):
@@ -336,7 +336,7 @@ class _Staging:
             self._inserts += 1
             token = f"{self._token} {self._inserts}"
             self._under_way = self._thread.submit(self._insert, self.rows, self._waiting, token)
-            self.rows, self._waiting = StagedRows(), []
+            self.rows, self._waiting = bytearray(), []
 
     def finish(self) -> None:
         self.send()
@@ -348,7 +348,7 @@ class _Staging:
             self._under_way.result()
             self._under_way = None
 
-    def _insert(self, rows: StagedRows, waiting: list[Loaded], token: str) -> None:
+    def _insert(self, rows: bytearray, waiting: list[Loaded], token: str) -> None:
         if self._setup.staging_table:
             database, table = self._setup.staging_database, self._setup.staging_table
             stage(self._warehouse, database, table, rows, token=token)

@@ -19,7 +19,6 @@ from aspects_orchestration.native import native
 from aspects_orchestration.tracking.events import Event
 from aspects_orchestration.tracking.names import KnownNames
 from aspects_orchestration.tracking.stores import S3Options
-from aspects_orchestration.warehouse.load import StagedRows
 from aspects_orchestration.window import Window
 from aspects_orchestration.xapi import erb
 from aspects_orchestration.xapi.built import BuiltStatement
@@ -62,7 +61,7 @@ def outcomes(found: Transformed) -> dict[int, list[tuple[Any, ...]]]:
     for bad in found.bad:
         missing = None if bad.missing is None else tuple(bad.missing)
         by_line.setdefault(bad.byte_offset, []).append((bad.reason, bad.detail, missing))
-    for offset, *row in rows(bytes(found.rows.data)):
+    for offset, *row in rows(bytes(found.rows)):
         by_line.setdefault(offset, []).append(tuple(row))
     return by_line
 
@@ -103,7 +102,7 @@ def main() -> None:
     def transformed(by: Engine, known: KnownNames | None, data: bytes) -> Transformed:
         return ChunkTransformer(
             setup, transformer=transformer, engine=by, identities=people, courses=people, known=known
-        ).transform(WorkChunk(_FILE, "1", 0, data), StagedRows())
+        ).transform(WorkChunk(_FILE, "1", 0, data), bytearray())
 
     events = as_they_come()
     different: list[str] = []
