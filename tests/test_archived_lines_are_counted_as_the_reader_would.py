@@ -20,7 +20,8 @@ from aspects_orchestration.samples.damage import DAMAGES
 from aspects_orchestration.samples.spec import STYLES
 from aspects_orchestration.tracking.chunks import Chunk, HalfLine, OversizePart, line_ends, read_chunks
 from aspects_orchestration.tracking.events import UnreadableEventError, event_time, parse_event
-from aspects_orchestration.tracking.lines import SKIP_REASONS, unwrap
+from aspects_orchestration.tracking.lines import unwrap
+from aspects_orchestration.tracking.wrapped import SKIP_REASONS
 
 TIMES = (
     "2024-05-01T10:00:00.123456+00:00",

@@ -35,7 +35,7 @@ from aspects_orchestration.monitoring.signals.tables import tables as signal_tab
 from aspects_orchestration.retention.policy import read_policy
 from aspects_orchestration.retention.verify import QUESTIONS as RETENTION_QUESTIONS
 from aspects_orchestration.settings import documented_settings
-from aspects_orchestration.tracking.lines import QUARANTINE_REASONS, SKIP_REASONS
+from aspects_orchestration.tracking.wrapped import QUARANTINE_REASONS, SKIP_REASONS
 from aspects_orchestration.warehouse.verify import QUESTIONS
 from aspects_orchestration.xapi import erb
 

@@ -18,14 +18,8 @@ from hypothesis import strategies as st
 
 from aspects_orchestration.tracking.chunks import Chunk, HalfLine, Item, OversizePart, read_chunks
 from aspects_orchestration.tracking.compression import Damage, compression_of, decompressed
-from aspects_orchestration.tracking.lines import (
-    QUARANTINE_REASONS,
-    SKIP_REASONS,
-    Line,
-    split_lines,
-    unwrap,
-    why_unreadable,
-)
+from aspects_orchestration.tracking.lines import Line, split_lines, unwrap
+from aspects_orchestration.tracking.wrapped import QUARANTINE_REASONS, SKIP_REASONS, why_unreadable
 
 EVENT: dict[str, Any] = {
     "name": "edx.video.played",

@@ -19,14 +19,9 @@ from aspects_orchestration.tracking.catalog import at
 from aspects_orchestration.tracking.chunks import Chunk, OversizePart, line_ends, read_chunks
 from aspects_orchestration.tracking.compression import Damage
 from aspects_orchestration.tracking.events import Event, UnreadableEventError, event_time, parse_event
-from aspects_orchestration.tracking.lines import (
-    SKIP_REASONS,
-    Line,
-    container_piece,
-    open_line_start,
-    unwrap,
-    usual_start,
-)
+from aspects_orchestration.tracking.lines import Line, unwrap, usual_start
+from aspects_orchestration.tracking.pieces import container_piece, open_line_start
+from aspects_orchestration.tracking.wrapped import SKIP_REASONS
 from aspects_orchestration.window import micros
 
 _CHUNK_BYTES: Final = 1024 * 1024

@@ -14,7 +14,8 @@ from typing import BinaryIO, Final
 
 from aspects_orchestration.native import native
 from aspects_orchestration.tracking.compression import Damage, compression_of, decompressed
-from aspects_orchestration.tracking.lines import MAX_LINE_BYTES, begins_line, container_piece, open_line_start
+from aspects_orchestration.tracking.lines import MAX_LINE_BYTES
+from aspects_orchestration.tracking.pieces import begins_line, container_piece, open_line_start
 from aspects_orchestration.tracking.stores import LogFile, LogStore
 
 CHUNK_BYTES: Final = 4 * 1024 * 1024

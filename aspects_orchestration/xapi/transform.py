@@ -19,7 +19,7 @@ from aspects_orchestration.tracking.events import (
     parse_event,
     usual_event,
 )
-from aspects_orchestration.tracking.lines import SKIP_REASONS, Line, unwrap, why_unreadable
+from aspects_orchestration.tracking.lines import Line, unwrap
 from aspects_orchestration.tracking.names import KnownNames, PassedOver
 from aspects_orchestration.tracking.quarantine import (
     QuarantinedLine,
@@ -30,6 +30,7 @@ from aspects_orchestration.tracking.quarantine import (
     object_name,
 )
 from aspects_orchestration.tracking.stores import LogStore, S3Options, open_store
+from aspects_orchestration.tracking.wrapped import SKIP_REASONS, why_unreadable
 from aspects_orchestration.warehouse.client import encoded_text
 from aspects_orchestration.warehouse.load import add_statements
 from aspects_orchestration.window import Window
