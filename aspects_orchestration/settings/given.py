@@ -7,38 +7,42 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from aspects_orchestration.settings.values import (
-    absolute_path,
+from aspects_orchestration.settings.addresses import (
     apprise_urls,
     bare_host_name,
-    boolean,
     bootstrap_servers,
-    cluster_or_nothing,
     database_url,
-    existing_file,
-    home_folder,
     host_name,
     host_names,
+    lms_host_name,
+    readable_clickhouse_url,
+    redis_url,
+    root_url,
+    web_url,
+)
+from aspects_orchestration.settings.places import (
+    absolute_path,
+    existing_file,
+    home_folder,
+    log_paths,
+    records_sources,
+    storage_uri,
+    storage_uris,
+)
+from aspects_orchestration.settings.values import (
+    boolean,
+    cluster_or_nothing,
     key_names,
     listed,
-    lms_host_name,
-    log_paths,
     month,
     on_lines,
     one_of,
     plain_name,
     quorum,
-    readable_clickhouse_url,
-    records_sources,
-    redis_url,
-    root_url,
     rotation,
-    storage_uri,
-    storage_uris,
     stripped,
     ttl_expression,
     verbatim,
-    web_url,
     whole_number,
 )
 

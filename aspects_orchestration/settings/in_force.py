@@ -7,6 +7,7 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from aspects_orchestration.archive.rotation_rules import RotationRules, parse_rotation
+from aspects_orchestration.settings.addresses import masked_secret_url
 from aspects_orchestration.settings.given import (
     NAMES,
     AgentIfiType,
@@ -18,7 +19,7 @@ from aspects_orchestration.settings.given import (
     TransformEngine,
     XapiSource,
 )
-from aspects_orchestration.settings.values import MASK, masked_secret_url
+from aspects_orchestration.settings.values import MASK
 from aspects_orchestration.settings.watched import Watched
 from aspects_orchestration.warehouse.ttl import DataTtl, parse_ttl
 

@@ -12,8 +12,9 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 from aspects_orchestration.errors import SettingsError
 from aspects_orchestration.settings.given import NAMES, Given
 from aspects_orchestration.settings.in_force import ENVIRONMENT, Settings
+from aspects_orchestration.settings.places import against_project
 from aspects_orchestration.settings.resolve import Resolution, found_in
-from aspects_orchestration.settings.values import ImpossibleValueError, Layer, against_project, is_given
+from aspects_orchestration.settings.values import ImpossibleValueError, Layer, is_given
 
 _SEE = (
     "`python -m aspects_orchestration.settings` shows what is in force; docs/settings.md lists every setting."

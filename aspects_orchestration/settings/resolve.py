@@ -6,6 +6,12 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
+from aspects_orchestration.settings.addresses import (
+    ClickHouseUrl,
+    clickhouse_url,
+    masked_secret_url,
+    split_urls,
+)
 from aspects_orchestration.settings.given import NAMES, Given
 from aspects_orchestration.settings.in_force import (
     DEFAULT,
@@ -14,16 +20,8 @@ from aspects_orchestration.settings.in_force import (
     ClickHouseAddress,
     Settings,
 )
-from aspects_orchestration.settings.values import (
-    MASK,
-    ClickHouseUrl,
-    Layer,
-    against_project,
-    clickhouse_url,
-    masked_secret_url,
-    masked_url,
-    split_urls,
-)
+from aspects_orchestration.settings.places import against_project
+from aspects_orchestration.settings.values import MASK, Layer, masked_url
 from aspects_orchestration.settings.watched import watched, watched_inputs
 
 

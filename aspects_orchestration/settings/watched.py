@@ -9,7 +9,8 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from pydantic import SecretStr
 
-from aspects_orchestration.settings.values import MASK, masked_secret_url
+from aspects_orchestration.settings.addresses import masked_secret_url
+from aspects_orchestration.settings.values import MASK
 
 if TYPE_CHECKING:
     from aspects_orchestration.settings.given import Given
