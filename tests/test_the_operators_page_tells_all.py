@@ -20,7 +20,8 @@ from aspects_orchestration.assets.pipeline_health import health_key
 from aspects_orchestration.definitions import defs
 from aspects_orchestration.drill.record import RecordedDay
 from aspects_orchestration.errors import WarehouseError
-from aspects_orchestration.monitoring.clickhouse import SlowQuery, readers
+from aspects_orchestration.monitoring.clickhouse import readers
+from aspects_orchestration.monitoring.clickhouse_questions import SlowQuery
 from aspects_orchestration.monitoring.model import State
 from aspects_orchestration.monitoring.rules import Rules
 from aspects_orchestration.replay.result import utc_now

@@ -11,7 +11,8 @@ from aspects_orchestration.archive.seal import index_of
 from aspects_orchestration.archive.status import status_of
 from aspects_orchestration.drill.record import RecordedDay, last_drill
 from aspects_orchestration.errors import AspectsError
-from aspects_orchestration.monitoring.clickhouse import SlowQuery, slowest_queries
+from aspects_orchestration.monitoring.clickhouse import slowest_queries
+from aspects_orchestration.monitoring.clickhouse_questions import SlowQuery
 from aspects_orchestration.monitoring.model import State
 from aspects_orchestration.monitoring.rules import Rules
 from aspects_orchestration.monitoring.signals import SIGNALS
