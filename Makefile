@@ -99,7 +99,7 @@ $(BIN)/python:
 	python3.11-venv), or name one: make PYTHON=/path/to/python3.11" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
-$(RUNTIME): requirements.lock pyproject.toml setup.py aspects_orchestration/_native.c | $(BIN)/python
+$(RUNTIME): requirements.lock pyproject.toml setup.py $(wildcard aspects_orchestration/native/*.[ch]) | $(BIN)/python
 	@echo "Installing into $(VENV) (about 1.5 GB, once)"
 	$(PIP) --require-hashes -r requirements.lock
 	$(PIP) --no-deps --no-build-isolation --editable .

@@ -2,11 +2,15 @@
 
 from setuptools import Extension, setup
 
+_FOLDER = "aspects_orchestration/native"
+_PARTS = ("module", "lines", "events", "ids", "statements", "rows")
+
 setup(
     ext_modules=[
         Extension(
             "aspects_orchestration._native",
-            ["aspects_orchestration/_native.c"],
+            [f"{_FOLDER}/{part}.c" for part in _PARTS],
+            depends=[f"{_FOLDER}/native.h"],
             extra_compile_args=["-O3"],
             optional=True,
         )

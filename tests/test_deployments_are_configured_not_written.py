@@ -252,7 +252,7 @@ def test_the_image_is_made_of_files_that_are_here() -> None:
     copied = [one for line in re.findall(r"^COPY ([^-].+) \S+$", text, re.MULTILINE) for one in line.split()]
     assert set(copied) == {
         "setup.py",
-        "aspects_orchestration/_native.c",
+        "aspects_orchestration/native",
         "pyproject.toml",
         "requirements.lock",
         "README.md",
@@ -275,9 +275,8 @@ def test_images_have_the_compiled_part(tmp_path: Path) -> None:
             "COPY --from=compiled /build/aspects_orchestration/_native*.so ./aspects_orchestration/" in text
         )
         assert "aspects_orchestration._native" in text.split(made)[1]
-    # As the stage does it, with what it has: these two files.
-    for name in ("setup.py", "aspects_orchestration/_native.c"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_bytes((ROOT / name).read_bytes())
+    # As the stage does it, with what it has: this file and this folder.
+    shutil.copy(ROOT / "setup.py", tmp_path)
+    shutil.copytree(ROOT / "aspects_orchestration" / "native", tmp_path / "aspects_orchestration" / "native")
     subprocess.run([sys.executable, *made.split()[2:]], cwd=tmp_path, check=True, capture_output=True)
     assert list((tmp_path / "aspects_orchestration").glob("_native*.so"))
