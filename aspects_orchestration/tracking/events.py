@@ -58,7 +58,7 @@ def parse_event(body: bytes, *, exactly: bool = True) -> Event:
         UnreadableEventError: `not_json` (no JSON text), `not_an_event` (JSON of something else), `nested_too_deep`.
     """
     loads = _loads if exactly else _loads_quickly
-    if len(body) >= 2 * _MOST_LEVELS and _is_too_deep(body):
+    if _is_too_deep(body):
         raise UnreadableEventError("nested_too_deep")
     try:
         event = loads(body)
@@ -143,7 +143,7 @@ def _usual_event(  # noqa: PLR0911  a way out for each thing that is not usual
         The event, and microseconds from 1970-01-01 UTC; its name alone if that is not among the names; None if it takes
         the other two to tell, whatever they find.
     """
-    if len(body) >= 2 * _MOST_LEVELS and openings(body) > _MOST_LEVELS:
+    if _may_be_too_deep(body):
         return None
     try:
         event = loads(body)
@@ -151,8 +151,7 @@ def _usual_event(  # noqa: PLR0911  a way out for each thing that is not usual
             return None
         data = event["event"]
         if data.__class__ is str and data[:1] in _JSON_STARTS:
-            text = data.encode()
-            if len(text) >= 2 * _MOST_LEVELS and openings(text) > _MOST_LEVELS:
+            if _may_be_too_deep(data.encode()):
                 return None
             data = loads(data)
     except ValueError:  # what this parser does not read, others may
@@ -204,7 +203,7 @@ def _nested(value: Any, loads: Callable[[bytes], Any]) -> Any:
     if not isinstance(value, str) or value[:1] not in _JSON_STARTS:
         return value  # most texts are form data: no parser needs to be asked
     text = value.encode("utf-8", "surrogatepass")  # lone surrogates are the standard library's to judge
-    if len(text) >= 2 * _MOST_LEVELS and _is_too_deep(text):
+    if _is_too_deep(text):
         return value
     try:
         return loads(text)
@@ -212,8 +211,12 @@ def _nested(value: Any, loads: Callable[[bytes], Any]) -> Any:
         return value
 
 
+def _may_be_too_deep(text: bytes) -> bool:
+    return len(text) >= 2 * _MOST_LEVELS and openings(text) > _MOST_LEVELS
+
+
 def _is_too_deep(text: bytes) -> bool:
-    if openings(text) <= _MOST_LEVELS:
+    if not _may_be_too_deep(text):
         return False
     level = 0
     for found in _BRACKETS.finditer(text):

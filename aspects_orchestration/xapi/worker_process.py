@@ -53,7 +53,14 @@ def run(setup: WorkerSetup, connections: Sequence[Connection]) -> None:
         first = os.getpid()
         for own in connections[1:]:
             # No thread runs yet, and nothing is open but the connections to whoever started this.
-            pid = os.fork()
+            try:
+                pid = os.fork()
+            except OSError as error:
+                raise AspectsError(
+                    f"a worker process cannot be started: {error.strerror}",
+                    do="Lower ASPECTS_TRANSFORM_WORKERS, or let there be more processes or memory (`ulimit -u`, the"
+                    " container's limits), and run again.",
+                ) from None
             if not pid:
                 _be_forked(setup, booted, first, own, connections)
             forked.append(pid)

@@ -33,8 +33,7 @@ from aspects_orchestration.xapi.statement_id import statement_id
 
 #: The namespace in event-routing-backends' `get_uuid5`; it may never change there.
 _BASE: Final = uuid.UUID("6ba7b810-9dad-11d1-80b4-00c04fd430c8").bytes
-
-
+#: How a body is built, whether the course goes with it, its id's namespace, its verb as it stands in it, and the verb's id.
 _Usual = tuple[Build, bool, bytes, bytes, str]
 
 
