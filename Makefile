@@ -49,6 +49,7 @@ bench: $(DEV) ## the whole job against upstream's own command, by kind of event,
 	$(BIN)/python benchmarks/backfill.py pairs
 	$(BIN)/python benchmarks/backfill.py growth
 	$(BIN)/python benchmarks/backfill.py large
+	$(BIN)/python benchmarks/backfill.py cores
 	$(BIN)/python benchmarks/backfill.py select
 	$(BIN)/python benchmarks/backfill.py select --s3
 	$(BIN)/python benchmarks/lms.py

@@ -1,9 +1,10 @@
-"""Backfill, measured: the whole job against upstream's own command, the machine's limit, growth, and selecting.
+"""Backfill, measured: the whole job against upstream's own command, the machine's limit, growth, cores, and selecting.
 
     python benchmarks/backfill.py pairs   [--lines 600000] [--mixed-lines 1000000] [--pairs 3] [--json FILE]
     python benchmarks/backfill.py growth  [--sizes 500000,2000000,8000000] [--counts 1,10,100]
     python benchmarks/backfill.py large   [--gigabytes 10] [--rows 20000000]
     python benchmarks/backfill.py select  [--files 100000] [--s3]
+    python benchmarks/backfill.py cores   [--workers 1,2,4,8,16] [--lines-a-worker 1000000] [--turns 3]
 
 Both sides of a pair run in the same run, on the same machine and the same generated logs, one after the other in turn;
 what is printed are medians and their ratio. The machine may be busy with other things: the ratio is what to look at.
@@ -79,7 +80,13 @@ class Bench:
         """One load by this project, into an empty table unless told otherwise."""
         if clean:
             self.empty()
-        return self.run("load_once.py", _MONTH, *([str(ids)] if ids else []), environ=self.environ(site))
+        chosen = ("--ids", str(ids)) if ids else ()
+        return self.run("load_once.py", _MONTH, *chosen, environ=self.environ(site))
+
+    def transform(self, site: Path, workers: int) -> dict[str, Any]:
+        """The part of a load that workers do but for their inserts: a dry run."""
+        environ = {**self.environ(site), "ASPECTS_TRANSFORM_WORKERS": str(workers)}
+        return self.run("load_once.py", _MONTH, "--dry-run", environ=environ)
 
     def empty(self) -> None:
         """Empty the table of statements, and the catalog."""
@@ -154,6 +161,12 @@ def pairs(bench: Bench, lines: int, mixed_lines: int, count: int) -> dict[str, A
             "limit_lines_per_s": round(spec.lines / _median(limit)),
             "share_of_limit": round(_median(limit) / _median(ours), 2),
             "peak_mb": max(one["peak_mb"] for one in ours),
+            **{
+                f"{who}_cpu_us": round(
+                    statistics.median(one["cpu_seconds"][who] for one in ours) / spec.lines * 1e6, 2
+                )
+                for who in ("parent", "workers", "clickhouse")
+            },
             "statements": ours[-1]["statements"],
             "event_ids_equal": True,
         }
@@ -254,6 +267,48 @@ def select(bench: Bench, count: int, *, on_s3: bool) -> dict[str, Any]:
     }
 
 
+def cores(bench: Bench, counts: list[int], lines: int, turns: int) -> dict[str, Any]:
+    """The transform part by one worker and by several, each of which has as many lines to do."""
+    found: dict[str, Any] = {}
+    spec = SampleSpec(lines=lines, transformable=0.4, style="plain", **_SPAN)
+    for compression in ("none", "gz"):
+        source = bench.logs(f"cores_{compression}", spec, files=8, compression=compression)
+        sites = {count: _so_many_times(source, count) for count in counts}
+        took: dict[int, list[dict[str, Any]]] = {count: [] for count in counts}
+        for turn in range(turns):
+            for count in counts:
+                took[count].append(bench.transform(sites[count], count))
+                say(
+                    f"{compression}, {count} workers, turn {turn + 1}: {took[count][-1]['read_seconds']:.1f} s"
+                )
+        alone = statistics.median(one["read_seconds"] for one in took[counts[0]])
+        for count in counts:
+            seconds = statistics.median(one["read_seconds"] for one in took[count])
+            found[f"{'plain' if compression == 'none' else compression}, {count} workers"] = {
+                "lines_per_s": round(count * lines / seconds),
+                "share_of_linear": round(alone / seconds, 2),
+                "parent_cores": round(
+                    statistics.median(one["cpu_seconds"]["parent"] / one["seconds"] for one in took[count]), 2
+                ),
+                "peak_mb": max(one["peak_mb"] for one in took[count]),
+            }
+            shutil.rmtree(sites[count])
+    return found
+
+
+def _so_many_times(source: Path, count: int) -> Path:
+    """A site that has each log of another so many times, as hard links: as many bytes, and no more of the disk."""
+    site = source.with_name(f"{source.name}_{count}")
+    for log in (source / "logs").iterdir():
+        for number in range(count):
+            to = site / "logs" / f"{number:02d}" / log.name
+            to.parent.mkdir(parents=True, exist_ok=True)
+            os.link(log, to)
+    for name in ("identities.csv", "courses.csv"):
+        os.link(source / name, site / name)
+    return site
+
+
 def _in_folder(folder: Path) -> Callable[[str, bytes], object]:
     def put(name: str, data: bytes) -> None:
         path = folder / name
@@ -314,7 +369,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("what", choices=("pairs", "growth", "large", "select"))
+    parser.add_argument("what", choices=("pairs", "growth", "large", "select", "cores"))
     parser.add_argument("--lines", type=int, default=600_000, help="lines of the all-transformable logs")
     parser.add_argument("--mixed-lines", type=int, default=1_000_000, help="lines of the realistic mix")
     parser.add_argument("--pairs", type=int, default=3, help="how often both sides run")
@@ -324,6 +379,13 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=20_000_000, help="rows that are there already, for large")
     parser.add_argument("--s3", action="store_true", help="select from S3 instead of a folder")
     parser.add_argument("--files", type=int, default=100_000, help="files, for select")
+    cpus = len(os.sched_getaffinity(0))
+    doubled = ",".join(str(1 << power) for power in range(cpus.bit_length()))
+    parser.add_argument("--workers", default=doubled, help="worker processes, for cores")
+    parser.add_argument("--lines-a-worker", type=int, default=1_000_000, help="for cores")
+    parser.add_argument(
+        "--turns", type=int, default=3, help="how often each number of workers runs, for cores"
+    )
     parser.add_argument(
         "--folder", type=Path, help="scratch folder to keep; without it one is made and removed"
     )
@@ -342,6 +404,9 @@ def main() -> None:
             )
         elif options.what == "large":
             found = large(bench, options.gigabytes, options.rows)
+        elif options.what == "cores":
+            counts = [int(count) for count in options.workers.split(",")]
+            found = cores(bench, counts, options.lines_a_worker, options.turns)
         else:
             where = "select on S3" if options.s3 else "select in a folder"
             found = {where: select(bench, options.files, on_s3=options.s3)}

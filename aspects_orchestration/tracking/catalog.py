@@ -7,10 +7,12 @@ costs a reading.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from aspects_orchestration.window import Window
@@ -65,23 +67,29 @@ Lookup = Callable[[Sequence[str]], dict[str, Known]]
 def select(files: Iterable[LogFile], lookup: Lookup, window: Window) -> Iterator[tuple[LogFile, Verdict]]:
     """Decide for each listed file whether a window needs it, in batches, holding no list of all.
 
+    While the catalog is asked about one batch the next one is listed.
+
     Args:
         files: as listed.
-        lookup: what the catalog knows of some URIs, for this window and this version of the reader.
+        lookup: what the catalog knows of some URIs, for this window and this version of the reader; called in another
+            thread, one call at a time.
         window: the stretch of time to load.
     """
-    batch: list[LogFile] = []
-    for file in files:
-        batch.append(file)
-        if len(batch) == _BATCH:
-            yield from _judge(batch, lookup, window)
-            batch = []
-    if batch:
-        yield from _judge(batch, lookup, window)
+    listed = iter(files)
+    asked: tuple[list[LogFile], Future[dict[str, Known]]] | None = None
+    with ThreadPoolExecutor(1, thread_name_prefix="catalog") as asking:
+        while batch := list(islice(listed, _BATCH)):
+            answers = asking.submit(lookup, [file.uri for file in batch])
+            if asked is not None:
+                yield from _judge(asked[0], asked[1].result(), window)
+            asked = batch, answers
+        if asked is not None:
+            yield from _judge(asked[0], asked[1].result(), window)
 
 
-def _judge(batch: list[LogFile], lookup: Lookup, window: Window) -> Iterator[tuple[LogFile, Verdict]]:
-    known = lookup([file.uri for file in batch])
+def _judge(
+    batch: list[LogFile], known: Mapping[str, Known], window: Window
+) -> Iterator[tuple[LogFile, Verdict]]:
     for file in batch:
         answer = known.get(file.uri)
         if answer is None or answer.etag != file.etag:

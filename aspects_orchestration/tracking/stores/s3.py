@@ -19,6 +19,7 @@ from aspects_orchestration.tracking.stores.reading import (
     changed,
 )
 from aspects_orchestration.tracking.stores.s3_create import CONFLICT_CODES, create_object
+from aspects_orchestration.tracking.stores.s3_listing import read_listings_fast
 from aspects_orchestration.tracking.stores.store import (
     UNPROTECTED,
     LogFile,
@@ -118,7 +119,9 @@ class S3Store:
                     response_checksum_validation="when_required",
                 ),
             )
-            return cast("S3Client", client)
+            made = cast("S3Client", client)
+            read_listings_fast(made)
+            return made
         except Exception as error:
             raise self._error(error, self.uri) from None
 
