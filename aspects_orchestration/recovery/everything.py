@@ -34,15 +34,16 @@ from aspects_orchestration.replay.sources import (
     BOTH,
     NoLogsError,
     grown,
+    judged,
     live_logs,
     not_sealed,
 )
 from aspects_orchestration.settings import Settings
-from aspects_orchestration.tracking.catalog import Verdict, select
+from aspects_orchestration.tracking.catalog import Verdict
 from aspects_orchestration.tracking.stores import LogFile, S3Options
 from aspects_orchestration.warehouse.client import Warehouse
 from aspects_orchestration.warehouse.cluster import stored
-from aspects_orchestration.warehouse.records import catalog_by_month, look_up
+from aspects_orchestration.warehouse.records import catalog_by_month
 from aspects_orchestration.warehouse.schema import SchemaNames
 from aspects_orchestration.window import Window, month_window, partition_id
 from aspects_orchestration.xapi.identities import EVENT_SINK
@@ -343,13 +344,9 @@ def _of_month(
         for one in index.of_month(month)
         if one.object not in live.left_out and holds(one, month, window)
     ]
-    database, reader = settings.orchestration_database, transformer_reader()
-
     return files + [
         (f"{file.uri} {file.etag}", file.size)
-        for file, verdict in select(
-            live.files, lambda uris: look_up(warehouse, database, uris, window, reader), window
-        )
+        for file, verdict in judged(settings, warehouse, live.files, window, reader=transformer_reader())
         if verdict is not Verdict.ELSEWHERE
     ]
 

@@ -8,12 +8,12 @@ from datetime import UTC, datetime
 
 from aspects_orchestration.markdown import cell
 from aspects_orchestration.replay.reading import Reading, Say, transformer_reader
-from aspects_orchestration.replay.sources import archive_root, live_logs
+from aspects_orchestration.replay.sources import archive_root, judged, live_logs
 from aspects_orchestration.settings import Settings
-from aspects_orchestration.tracking.catalog import Verdict, select
+from aspects_orchestration.tracking.catalog import Verdict
 from aspects_orchestration.tracking.stores import LogFile, S3Options, open_stores
 from aspects_orchestration.warehouse.client import Warehouse
-from aspects_orchestration.warehouse.records import catalog_by_month, look_up, store_summary
+from aspects_orchestration.warehouse.records import catalog_by_month, store_summary
 from aspects_orchestration.window import Window
 from aspects_orchestration.xapi.identities import SiteSource
 
@@ -92,12 +92,10 @@ def catalog(
     Raises:
         AspectsError: storage or ClickHouse cannot be reached; what was read by then is remembered.
     """
-    database, reader = settings.orchestration_database, transformer_reader()
+    reader = transformer_reader()
     unknown = [
         file
-        for file, verdict in select(
-            listed, lambda uris: look_up(warehouse, database, uris, _NO_TIME, reader), _NO_TIME
-        )
+        for file, verdict in judged(settings, warehouse, listed, _NO_TIME, reader=reader)
         if verdict is Verdict.UNKNOWN
     ]
     say(f"{len(unknown)} files are new or have changed since they were read")

@@ -118,10 +118,7 @@ def choose(
         listed = live_logs(settings, s3)
         if index is not None:
             listed = not_sealed(settings, index, listed, verdicts)
-        database = settings.orchestration_database
-        for file, verdict in select(
-            listed, lambda uris: look_up(warehouse, database, uris, window, reader), window
-        ):
+        for file, verdict in judged(settings, warehouse, listed, window, reader=reader):
             verdicts[verdict.value] += 1
             if verdict is not Verdict.ELSEWHERE and file.size:
                 live.append(file)
@@ -153,6 +150,19 @@ def choose(
         {one.file.uri: one.sha256 for one in found},
         tuple(unsound),
         verdicts,
+    )
+
+
+def judged(
+    settings: Settings, warehouse: Warehouse, listed: Iterable[LogFile], window: Window, *, reader: str
+) -> Iterator[tuple[LogFile, Verdict]]:
+    """Whether a window needs them, for each of some logs, as the catalog knows them by this version of the reader."""
+    database = settings.orchestration_database
+    return select(
+        listed,
+        lambda uris: look_up(warehouse, database, uris, window, reader),
+        window,
+        close=warehouse.close,
     )
 
 

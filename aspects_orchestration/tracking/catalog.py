@@ -64,7 +64,9 @@ class FileSummary:
 Lookup = Callable[[Sequence[str]], dict[str, Known]]
 
 
-def select(files: Iterable[LogFile], lookup: Lookup, window: Window) -> Iterator[tuple[LogFile, Verdict]]:
+def select(
+    files: Iterable[LogFile], lookup: Lookup, window: Window, *, close: Callable[[], None]
+) -> Iterator[tuple[LogFile, Verdict]]:
     """Decide for each listed file whether a window needs it, in batches, holding no list of all.
 
     While the catalog is asked about one batch the next one is listed.
@@ -74,17 +76,21 @@ def select(files: Iterable[LogFile], lookup: Lookup, window: Window) -> Iterator
         lookup: what the catalog knows of some URIs, for this window and this version of the reader; called in another
             thread, one call at a time.
         window: the stretch of time to load.
+        close: called in that thread at the end, whatever the end is.
     """
     listed = iter(files)
     asked: tuple[list[LogFile], Future[dict[str, Known]]] | None = None
     with ThreadPoolExecutor(1, thread_name_prefix="catalog") as asking:
-        while batch := list(islice(listed, _BATCH)):
-            answers = asking.submit(lookup, [file.uri for file in batch])
+        try:
+            while batch := list(islice(listed, _BATCH)):
+                answers = asking.submit(lookup, [file.uri for file in batch])
+                if asked is not None:
+                    yield from _judge(asked[0], asked[1].result(), window)
+                asked = batch, answers
             if asked is not None:
                 yield from _judge(asked[0], asked[1].result(), window)
-            asked = batch, answers
-        if asked is not None:
-            yield from _judge(asked[0], asked[1].result(), window)
+        finally:
+            asking.submit(close)
 
 
 def _judge(
