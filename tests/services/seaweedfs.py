@@ -79,14 +79,10 @@ def _command(folder: Path, ports: list[int]) -> list[str]:
         command += [f"-{name}.port", str(port), f"-{name}.port.grpc", str(grpc)]
     return [
         *command,
-        *("-metricsPort", str(ports[-1]), "-metricsIp", "127.0.0.1", "-s3.port.iceberg", "0"),
-        *(
-            "-s3.config",
-            str(folder / "s3.json"),
-            "-admin.ui=false",
-            "-webdav=false",
-            "-master.telemetry=false",
-        ),
+        *("-metricsPort", str(ports[-1]), "-metricsIp", "127.0.0.1"),
+        # These would listen on ports of their own choice, and the server ends if another has taken one meanwhile.
+        *("-s3.port.iceberg", "0", "-s3.port.lance", "0", "-admin.ui=false", "-webdav=false"),
+        *("-s3.config", str(folder / "s3.json"), "-master.telemetry=false"),
     ]
 
 
