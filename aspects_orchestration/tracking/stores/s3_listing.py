@@ -1,4 +1,4 @@
-"""Listings of S3, read in a sixth of the time.
+"""Listings of S3, read several times as fast as botocore reads them.
 
 botocore goes through each element of a page by its model, in Python, and that is nearly all of what listing many objects
 costs. What is known of an object here is read past it; the rest of the page, and any page that is not as expected, is
